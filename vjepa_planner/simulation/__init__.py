@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded simulator: MuJoCo, a Franka made of primitive shapes, a camera without OpenGL."""
+
+from vjepa_planner.simulation.camera import AVAILABLE_RENDERERS, CAMERA_FRAME, CameraPose
+from vjepa_planner.simulation.franka import (
+    CONTROL_PERIOD,
+    WORKSPACE_MAX,
+    WORKSPACE_MIN,
+    FrankaSimulation,
+    SimulationConfig,
+)
+from vjepa_planner.simulation.variation import VARIATIONS
+
+__all__ = [
+    'AVAILABLE_RENDERERS',
+    'CAMERA_FRAME',
+    'CONTROL_PERIOD',
+    'VARIATIONS',
+    'WORKSPACE_MAX',
+    'WORKSPACE_MIN',
+    'CameraPose',
+    'FrankaSimulation',
+    'SimulationConfig',
+]
