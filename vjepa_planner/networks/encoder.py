@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The V-JEPA 2 encoder: a vision transformer over tubelets of a clip."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F  # noqa: N812
+
+from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.networks.blocks import Block, initialise
+from vjepa_planner.networks.config import EncoderConfig
+from vjepa_planner.networks.rope import cached_table, grid_positions, table_dtype
+
+
+class PatchEmbed(nn.Module):
+    """Cut a clip into tubelets and project each to one token.
+
+    The weight is that of a 3-D convolution whose stride is its kernel, as in the checkpoints. It
+    is applied as one matrix product, which is faster.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        """Make the projection."""
+        super().__init__()
+        self.kernel = (config.tubelet_size, config.patch_size, config.patch_size)
+        self.proj = nn.Conv3d(config.in_chans, config.embed_dim, self.kernel, self.kernel)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Return tokens (B, N, D), time-major, then rows, of a clip (B, C, T, H, W)."""
+        t, h, w = self.kernel
+        tubelets = clip.unflatten(4, (-1, w)).unflatten(3, (-1, h)).unflatten(2, (-1, t))
+        # (B, C, T, t, H, h, W, w) -> (B, T, H, W, C, t, h, w) -> (B, N, C * t * h * w)
+        tubelets = tubelets.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(1, 3)
+        return F.linear(tubelets, self.proj.weight.flatten(1), self.proj.bias)
+
+
+class Encoder(nn.Module):
+    """Clip to patch tokens, at any resolution.
+
+    Attributes:
+        config: Sizes. ``img_size`` and ``num_frames`` say what it was trained on, not a limit.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        """Make an untrained encoder with the published initial weights."""
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.embed_dim, eps=config.layer_norm_eps)
+        initialise(self, self.blocks)
+
+    def forward(self, clip: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Encode.
+
+        Args:
+            clip: Normalised RGB, shape (B, 3, T, H, W); T a multiple of the tubelet size, H and
+                W of the patch size. A still image is given as the same frame twice.
+            keep: Ids of the tokens to keep, shape (B, K); the others are not seen. All if None.
+
+        Returns:
+            Shape (B, N, D), N = (T / tubelet) * (H / patch) * (W / patch), or (B, K, D).
+
+        Raises:
+            InvalidInputError: The clip's shape does not fit.
+        """
+        table = cached_table(
+            grid_positions,
+            self._grid_of(clip),
+            self.config.width // self.config.num_heads,
+            table_dtype(clip),
+            clip.device,
+        )
+        x = self.patch_embed(clip)
+        if keep is not None:
+            x = torch.gather(x, 1, keep[..., None].expand(-1, -1, x.shape[-1]))
+            table = table[:, keep]
+        for block in self.blocks:
+            x = block(x, table)
+        return self.norm(x)
+
+    def _grid_of(self, clip: Tensor) -> tuple[int, int, int]:
+        tubelet, patch = self.config.tubelet_size, self.config.patch_size
+        if clip.ndim != 5 or clip.shape[1] != self.config.in_chans:
+            raise InvalidInputError(
+                f'clip must have shape (batch, {self.config.in_chans}, frames, height, width), '
+                f'got {tuple(clip.shape)}.'
+            )
+        _, _, frames, height, width = clip.shape
+        if frames % tubelet or height % patch or width % patch or 0 in clip.shape:
+            raise InvalidInputError(
+                f'clip must have a multiple of {tubelet} frames and sides that are multiples of '
+                f'{patch} pixels, got {frames} frames of {height} x {width}.'
+            )
+        return frames // tubelet, height // patch, width // patch
