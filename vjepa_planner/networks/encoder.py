@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F  # noqa: N812
 
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.networks.blocks import Block, initialise
@@ -14,25 +13,17 @@ from vjepa_planner.networks.rope import cached_table, grid_positions, table_dtyp
 
 
 class PatchEmbed(nn.Module):
-    """Cut a clip into tubelets and project each to one token.
-
-    The weight is that of a 3-D convolution whose stride is its kernel, as in the checkpoints. It
-    is applied as one matrix product, which is faster.
-    """
+    """Cut a clip into tubelets and project each to one token."""
 
     def __init__(self, config: EncoderConfig) -> None:
-        """Make the projection."""
+        """Make the projection, a convolution whose stride is its kernel."""
         super().__init__()
-        self.kernel = (config.tubelet_size, config.patch_size, config.patch_size)
-        self.proj = nn.Conv3d(config.in_chans, config.embed_dim, self.kernel, self.kernel)
+        kernel = (config.tubelet_size, config.patch_size, config.patch_size)
+        self.proj = nn.Conv3d(config.in_chans, config.embed_dim, kernel, kernel)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return tokens (B, N, D), time-major, then rows, of a clip (B, C, T, H, W)."""
-        t, h, w = self.kernel
-        tubelets = clip.unflatten(4, (-1, w)).unflatten(3, (-1, h)).unflatten(2, (-1, t))
-        # (B, C, T, t, H, h, W, w) -> (B, T, H, W, C, t, h, w) -> (B, N, C * t * h * w)
-        tubelets = tubelets.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(1, 3)
-        return F.linear(tubelets, self.proj.weight.flatten(1), self.proj.bias)
+        return self.proj(clip).flatten(2).transpose(1, 2)
 
 
 class Encoder(nn.Module):
