@@ -19,7 +19,7 @@ from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_planner.simulation.camera import CameraPose, make_camera
 from vjepa_planner.simulation.inverse_kinematics import InverseKinematics
-from vjepa_planner.simulation.scene import build_mjcf
+from vjepa_planner.simulation.scene import ARM_CONTYPE, build_mjcf
 from vjepa_planner.simulation.variation import parse_variations, place_objects, vary_looks
 from vjepa_planner.types import ACTION_DIM, Image, Observation
 
@@ -75,22 +75,37 @@ class FrankaSimulation:
         self.joint_names = fr3.ARM_JOINT_NAMES + fr3.FINGER_JOINT_NAMES
         self.reset(0)
 
-    def reset(self, seed: int) -> None:
+    def reset(self, seed: int, vary: frozenset[str] | None = None) -> None:
         """Start a new episode: the seed decides object places, start pose and looks.
 
         Args:
             seed: Non-negative integer.
+            vary: Looks that depend on the seed; the configuration's if left out.
         """
-        self.rng = np.random.default_rng(seed)
-        looks, objects, start = self.rng.spawn(3)
+        vary = self.config.vary if vary is None else parse_variations(vary)
+        looks, objects, start = np.random.default_rng(seed).spawn(3)
         mujoco.mj_resetData(self.model, self.data)
-        vary_looks(self.model, self._default_model, self.config.vary, looks)
+        vary_looks(self.model, self._default_model, vary, looks)
         place_objects(self.model, self.data, objects)
-        self.place_end_effector(
-            start.uniform(WORKSPACE_MIN, WORKSPACE_MAX),
-            _DOWN + start.normal(0.0, _START_TILT, 3),
-            gripper_width=fr3.MAX_GRIPPER_WIDTH,
-        )
+        self.place_end_effector_randomly(start, fr3.MAX_GRIPPER_WIDTH)
+
+    def place_end_effector_randomly(
+        self, rng: np.random.Generator, gripper_width: float | None = None
+    ) -> None:
+        """Put the arm, gripper down, at a random place of the workspace where it touches nothing.
+
+        Args:
+            rng: Source of the randomness.
+            gripper_width: Opening of the gripper [m]; as it is if left out.
+        """
+        while True:
+            self.place_end_effector(
+                rng.uniform(WORKSPACE_MIN, WORKSPACE_MAX),
+                _DOWN + rng.normal(0.0, _START_TILT, 3),
+                gripper_width,
+            )
+            if not self._arm_touches():
+                return
 
     def place_end_effector(
         self,
@@ -247,6 +262,11 @@ class FrankaSimulation:
             )
             self._control_tick()
         self.advance(_SETTLE_TIME)
+
+    def _arm_touches(self) -> bool:
+        """Return whether the arm or the gripper is in contact with anything."""
+        pairs = self.data.contact.geom[: self.data.ncon]
+        return bool((self.model.geom_contype[pairs] == ARM_CONTYPE).any())
 
     def _control_tick(self) -> None:
         """Step physics by one control period towards the present targets."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vjepa_planner.simulation.camera import CAMERA_NAME
+from vjepa_planner.simulation.scene import BACKGROUND_GROUP
 from vjepa_planner.types import Image
 
 _MAX_DISTANCE = 20.0  # [m]
@@ -89,11 +90,7 @@ class RayCamera:
         from_lamp = points - lamp
         lamp_distance = np.sqrt(np.einsum('ij,ij->i', from_lamp, from_lamp))
         from_lamp /= lamp_distance[:, None]
-        mujoco.mj_multiRay(
-            model, data, lamp, from_lamp.reshape(-1), _VISIBLE_GROUPS, 1, -1,
-            self._lamp_geom, self._lamp_distance, None, len(points), _MAX_DISTANCE,
-        )
-        lit = (self._lamp_distance > lamp_distance - _SHADOW_TOLERANCE) | (self._lamp_geom < 0)
+        lit = self._is_lit(data, lamp, from_lamp, lamp_distance)
         normal = self._normal.reshape(-1, 3).astype(np.float32)
         to_lamp = -from_lamp.astype(np.float32)
         facing = np.clip(-np.einsum('ij,ij->i', normal, rays), 0, 1)
@@ -108,6 +105,27 @@ class RayCamera:
         brightness = brightness + diffuse[:, None] * lamp_color
         highlight = (np.float32(_SPECULAR) * shine * lit)[:, None]
         return self._geom_colors()[self._geom] * brightness + highlight
+
+    def _is_lit(
+        self,
+        data: mujoco.MjData,
+        lamp: npt.NDArray[np.float64],
+        from_lamp: npt.NDArray[np.float64],
+        lamp_distance: npt.NDArray[np.float64],
+    ) -> npt.NDArray[np.bool_]:
+        """Return whether nothing stands between the lamp and each point, shape (pixels,)."""
+        receives_shadow = self._model.geom_group[self._geom] != BACKGROUND_GROUP
+        indices = np.flatnonzero(receives_shadow & (self._geom >= 0))
+        directions = np.ascontiguousarray(from_lamp[indices])
+        count = len(indices)
+        blocker, distance = self._lamp_geom[:count], self._lamp_distance[:count]
+        mujoco.mj_multiRay(
+            self._model, data, lamp, directions.reshape(-1), _VISIBLE_GROUPS, 1, -1,
+            blocker, distance, None, count, _MAX_DISTANCE,
+        )
+        lit = np.ones(len(lamp_distance), bool)
+        lit[indices] = (distance > lamp_distance[indices] - _SHADOW_TOLERANCE) | (blocker < 0)
+        return lit
 
     def _geom_colors(self) -> npt.NDArray[np.float32]:
         """Return the colour of every geom, shape (geoms, 3): its material's where it has one."""

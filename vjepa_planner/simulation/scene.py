@@ -16,6 +16,12 @@ CUP_HEIGHT = 0.09
 BOX_HALF_SIZE = 0.025
 PLATE_RADIUS = 0.075
 
+ARM_CONTYPE = 2
+"""MuJoCo contact type of the arm's shapes: they meet objects and table, not each other."""
+
+BACKGROUND_GROUP = 1
+"""MuJoCo geom group of what stands behind the scene; no shadows are computed on it."""
+
 # Position gains [N m/rad] and damping [N m s/rad] of the joint servos: those in common use for
 # MuJoCo models of this arm (MuJoCo Menagerie, franka_emika_panda, Apache-2.0).
 _SERVO_STIFFNESS = (4500, 4500, 3500, 3500, 2000, 2000, 2000)
@@ -80,26 +86,31 @@ def build_mjcf() -> str:
 <default>
  <default class="arm">
   <joint armature="0.1" damping="1" axis="0 0 1"/>
-  <geom contype="2" conaffinity="1" group="2" mass="0"/>
+  <geom contype="{ARM_CONTYPE}" conaffinity="1" group="2" mass="0"/>
  </default>
  <default class="pad">
   <geom type="box" size=".009 .006 .011" material="finger" mass="0" friction="1.2 .02 .001"
-   condim="4" solimp=".95 .99 .001" solref=".006 1" priority="1"/>
+   condim="4" solimp=".95 .99 .001" solref=".006 1" priority="1" contype="{ARM_CONTYPE}"
+   conaffinity="1"/>
  </default>
  <default class="object">
   <geom friction="1 .01 .001" condim="4" solref=".006 1" contype="1" conaffinity="3"/>
  </default>
  <default class="visual"><geom mass="0" contype="0" conaffinity="0" group="2"/></default>
+ <default class="background">
+  <geom type="box" contype="0" conaffinity="0" group="{BACKGROUND_GROUP}"/>
+ </default>
 </default>
 <worldbody>
  <light name="lamp" pos=".2 -.9 2.2" dir="0 .3 -1" directional="false" castshadow="true"
   diffuse=".55 .55 .55"/>
- <geom name="floor" type="plane" size="4 4 .1" pos="0 0 -.75" material="floor"/>
- <geom class="visual" type="box" size=".02 3 1.5" pos="-1.1 0 .4" material="wall"/>
- <geom class="visual" type="box" size="3 .02 1.5" pos="0 -1.5 .4" material="wall"/>
+ <geom name="floor" type="plane" size="4 4 .1" pos="0 0 -.75" material="floor"
+  group="{BACKGROUND_GROUP}"/>
+ <geom class="background" size=".02 3 1.5" pos="-1.1 0 .4" material="wall"/>
+ <geom class="background" size="3 .02 1.5" pos="0 -1.5 .4" material="wall"/>
  <geom name="table" type="box" size=".55 .7 .02" pos=".35 0 -.02" material="table" contype="1"
   conaffinity="3" friction="1 .01 .001"/>
- <geom class="visual" type="box" size=".3 .3 .355" pos=".25 0 -.395" rgba=".3 .3 .32 1"/>
+ <geom class="background" size=".3 .3 .355" pos=".25 0 -.395" rgba=".3 .3 .32 1"/>
  <camera name="camera" mode="fixed"/>
  <body name="plate" mocap="true" pos=".5 .2 0">
   <geom class="visual" type="cylinder" size="{PLATE_RADIUS} .003" pos="0 0 .003" material="plate"/>
