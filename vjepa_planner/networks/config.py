@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 import logging
 from typing import Any, TypeVar
 
-from vjepa_planner.errors import CheckpointError
+from vjepa_planner.errors import CheckpointError, InvalidInputError
 
 _log = logging.getLogger(__name__)
 
@@ -76,19 +76,18 @@ class NetworkConfig:
         """Check the sizes against each other.
 
         Raises:
-            CheckpointError: They do not fit together.
+            InvalidInputError: They do not fit together.
         """
-        if isinstance(self.img_size, int):
-            object.__setattr__(self, 'img_size', (self.img_size, self.img_size))
-        object.__setattr__(self, 'img_size', tuple(int(side) for side in self.img_size))
-        if len(self.img_size) != 2 or any(side % self.patch_size for side in self.img_size):
-            raise CheckpointError(
-                f'img_size must be one number or [height, width], multiples of patch_size '
+        size = (self.img_size,) * 2 if isinstance(self.img_size, int) else tuple(self.img_size)
+        object.__setattr__(self, 'img_size', size)
+        if len(size) != 2 or any(side <= 0 or side % self.patch_size for side in size):
+            raise InvalidInputError(
+                'img_size must be one number or [height, width], multiples of patch_size '
                 f'{self.patch_size}; got {self.img_size}.'
             )
         if self.width % self.num_heads or (self.width // self.num_heads) % 2:
-            raise CheckpointError(
-                f'the width {self.width} must split into {self.num_heads} heads of an even width.'
+            raise InvalidInputError(
+                f'the width {self.width} must split into {self.num_heads} heads of even width.'
             )
 
     @property
@@ -128,7 +127,10 @@ class NetworkConfig:
                 f'{cls.__name__}: num_frames 1 (an image network with 2-D patches) is not '
                 'supported; only networks for clips of two or more frames are.'
             )
-        return cls(**known)
+        try:
+            return cls(**known)
+        except (InvalidInputError, TypeError) as error:
+            raise CheckpointError(f'{cls.__name__} in config.json: {error}') from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return what :meth:`from_dict` reads."""
