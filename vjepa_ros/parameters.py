@@ -2,7 +2,8 @@
 """ROS parameters out of frozen dataclasses, and back.
 
 The default of a parameter is the default of the dataclass, its description, unit and range are the
-metadata of the field (``description``, ``min``, ``max``, ``read_only``), and what a dataclass
+metadata of the field (``description``, ``min``, ``max``, ``read_only``; see
+:mod:`vjepa_ros.settings`), and what a dataclass
 refuses, the parameter refuses too, with the same words. So each is written down once.
 
 What ROS cannot express is spelled: None as -1 for an integer, a mapping as strings ``name=value``,
@@ -12,7 +13,7 @@ a set as strings.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, fields, replace
+from dataclasses import fields, replace
 import sys
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints, TypeVar
@@ -31,29 +32,6 @@ Config = TypeVar('Config')
 
 _NONE_AS_INTEGER = -1
 _INT64_MAX = 2**63 - 1
-
-
-def setting(
-    default: object,
-    description: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    read_only: bool = False,
-) -> Any:  # noqa: ANN401 - like dataclasses.field, so that the annotation of the field holds
-    """Return a dataclass field that carries what a parameter descriptor needs.
-
-    Args:
-        default: Default of the field.
-        description: One line, with the unit in brackets.
-        minimum: Smallest value allowed.
-        maximum: Largest value allowed.
-        read_only: Whether the value is fixed once the node runs.
-    """
-    metadata: dict[str, object] = {'description': description, 'read_only': read_only}
-    metadata |= {} if minimum is None else {'min': minimum}
-    metadata |= {} if maximum is None else {'max': maximum}
-    return field(default=default, metadata=metadata)
 
 
 class ConfigParameters:

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides what reaches the arm: one limited motion per good plan, and otherwise a hold.
+
+No ROS and no clock here: the caller hands in messages' contents and the time, and gets targets back
+through a function. All times are nanoseconds of one clock.
+
+To *hold* means: the target becomes the last measured pose, once, and stays there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+from vjepa_planner import geometry
+from vjepa_planner.errors import InvalidInputError
+from vjepa_ros.motion import limited_target, MotionLimits, Pose, Trajectory
+from vjepa_ros.settings import setting
+
+_SECOND = 1_000_000_000  # [ns]
+_REST_DISTANCE = 0.001  # [m] less movement than this, and ...
+_REST_ANGLE = 0.01  # [rad] ... less rotation than this, for ...
+_REST_TIME = _SECOND // 10  # ... this long [ns], is rest
+_CLOCK_TOLERANCE = _SECOND // 10  # [ns] by which stamps of other machines may be ahead
+_LONGEST_TICK = _SECOND // 20  # [ns] a motion advances by at most this, however late a tick comes
+
+
+class GateState(IntEnum):
+    """What the gate does; the numbers are those of vjepa_msgs/Status."""
+
+    WAITING = 0
+    IDLE = 1
+    EXECUTING = 2
+    HOLDING = 3
+    STOPPED = 4
+    E_STOPPED = 5
+
+
+_ACCEPTS_PLANS = (GateState.IDLE, GateState.HOLDING)
+_NEEDS_OPERATOR = (GateState.STOPPED, GateState.E_STOPPED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig(MotionLimits):
+    """The limits of a motion, and the ages and errors beyond which the arm holds."""
+
+    plan_max_age: float = setting(
+        2.0, 'Plans whose image is older than this are refused [s]', minimum=0.01, maximum=60.0
+    )
+    state_max_age: float = setting(
+        0.2, 'The arm holds when no measured pose came for this long [s]',
+        minimum=0.01, maximum=10.0,
+    )
+    state_tolerance: float = setting(
+        0.02, 'Plans are refused when the arm is farther than this from where they start [m]',
+        minimum=0.001, maximum=0.2,
+    )
+    max_tracking_error: float = setting(
+        0.05, 'The arm holds when it is farther than this from its target [m]',
+        minimum=0.001, maximum=0.5,
+    )
+    settle_tolerance: float = setting(
+        0.02, 'Distance to the target at which a motion is complete [m]',
+        minimum=0.001, maximum=0.2,
+    )
+    settle_timeout: float = setting(
+        3.0, 'Time to come to rest after the last interpolated target [s]',
+        minimum=0.1, maximum=60.0,
+    )
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """The part of a plan that is executed.
+
+    Attributes:
+        action: First action, shape (7,).
+        state: Measured state that the plan starts from, shape (7,).
+        stamp: When its image was taken [ns].
+        goal_id: Goal that was planned for.
+    """
+
+    action: npt.NDArray[np.float64]
+    state: npt.NDArray[np.float64]
+    stamp: int
+    goal_id: str = ''
+
+
+class CommandGate:
+    """Lets good plans move the arm one step at a time, and holds it on everything else.
+
+    Attributes:
+        config: Limits; may be replaced at any time and count from the next motion on.
+        state: What it does now.
+        reason: Why, in words.
+        accepted: Plans that moved the arm.
+        rejected: Plans that were refused.
+        goal_id: Goal of the last plan.
+        plan_stamp: Stamp of the image of the last plan, taken or refused [ns].
+        settled: When the arm came to rest [ns]; None while it moves.
+        gripper_busy: Set by whoever commands the gripper; a motion is complete when it is False.
+    """
+
+    def __init__(
+        self, config: GateConfig, send_target: Callable[[Pose], None], *, started: bool = False
+    ) -> None:
+        """Begin stopped, or waiting for the first measured pose if ``started``."""
+        self.config = config
+        self.state = GateState.WAITING if started else GateState.STOPPED
+        self.reason = 'no measured pose yet' if started else 'not started: call the service start'
+        self.accepted = self.rejected = 0
+        self.goal_id = ''
+        self.plan_stamp = 0
+        self.settled: int | None = None
+        self.gripper_busy = False
+        self._send_target = send_target
+        self._measured: _Measurement | None = None
+        self._rest: _Measurement | None = None
+        self._motion: Trajectory | None = None
+        self._elapsed = 0  # [ns] of the motion
+        self._last_tick = 0
+
+    # -- what comes in -------------------------------------------------------------------------
+
+    def measure(self, pose: Pose, now: int) -> None:
+        """Take a measured pose of the end effector."""
+        self._measured = _Measurement(pose, now)
+        rest = self._rest.pose if self._rest else None
+        if rest is None or rest.distance(pose) > _REST_DISTANCE or rest.angle(pose) > _REST_ANGLE:
+            self._rest = self._measured
+
+    def submit(self, step: PlannedStep, now: int) -> float | None:
+        """Start the motion of a plan, or refuse it.
+
+        Args:
+            step: What the plan wants.
+            now: Present time [ns].
+
+        Returns:
+            The closedness that the gripper shall go to, or None if the plan was refused.
+        """
+        if self.state is GateState.EXECUTING:
+            self.rejected += 1  # planned without waiting for the arm: the motion goes on
+            return None
+        try:
+            measured, target, cuts = self._checked(step, now)
+        except InvalidInputError as error:
+            self.refuse(str(error), step.stamp)
+            return None
+        end = Pose(target[:3], geometry.euler_to_quaternion_xyzw(target[3:6]))
+        self._motion, self._elapsed = Trajectory(measured, end, self.config), 0
+        self.accepted += 1
+        self.plan_stamp, self.goal_id = step.stamp, step.goal_id
+        self.state, self.reason, self.settled = GateState.EXECUTING, cuts, None
+        return float(target[6])
+
+    def refuse(self, reason: str, stamp: int) -> None:
+        """Count a plan that cannot be used, and hold because of it.
+
+        Args:
+            reason: What is wrong with it.
+            stamp: When its image was taken [ns].
+        """
+        self.rejected += 1
+        self.plan_stamp = stamp
+        self.hold(f'plan refused: {reason}')
+
+    # -- services ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Accept plans from now on.
+
+        Raises:
+            InvalidInputError: The emergency stop is latched.
+        """
+        if self.state is GateState.E_STOPPED:
+            raise InvalidInputError(
+                'the emergency stop is latched. Call release_e_stop first, then start.'
+            )
+        if self.state is GateState.STOPPED:
+            self.state, self.reason = GateState.WAITING, 'started'
+
+    def stop(self, reason: str = 'stopped: call the service start') -> None:
+        """Hold, and accept no plan until started again."""
+        if self.state is not GateState.E_STOPPED:
+            self._hold_as(GateState.STOPPED, reason)
+
+    def e_stop(self) -> None:
+        """Hold, and accept neither plan nor start until released."""
+        self._hold_as(
+            GateState.E_STOPPED, 'emergency stop: call release_e_stop, then start, to go on'
+        )
+
+    def release_e_stop(self) -> None:
+        """Turn an emergency stop into an ordinary one."""
+        if self.state is GateState.E_STOPPED:
+            self.state = GateState.STOPPED
+            self.reason = 'emergency stop released: call the service start'
+
+    def hold(self, reason: str) -> None:
+        """Hold until a good plan comes; without effect while an operator is needed anyway."""
+        if self.state not in _NEEDS_OPERATOR:
+            self._hold_as(GateState.HOLDING, reason)
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def tick(self, now: int) -> None:
+        """Send the target that is due and watch what must not happen; call it at a steady rate."""
+        passed, self._last_tick = now - self._last_tick, now
+        if passed < 0:
+            self.hold('the clock jumped back')
+            self._measured = self._rest = None
+        if self.state is GateState.EXECUTING:
+            self._elapsed += min(passed, _LONGEST_TICK)
+            self._follow(now)
+        else:
+            self._watch(now)
+
+    def _follow(self, now: int) -> None:
+        """Send the next target of the motion; end the motion, or hold when it goes wrong."""
+        assert self._motion is not None and self._measured is not None
+        elapsed = self._elapsed / _SECOND
+        late = elapsed - self._motion.duration
+        target = self._motion.at(elapsed)
+        error = target.distance(self._measured.pose)
+        if self._measured.age(now) > self.config.state_max_age:
+            self.hold(f'no measured pose for {self._measured.age(now):.2f} s while the arm moved')
+        elif error > self.config.max_tracking_error:
+            self.hold(f'the arm is {error:.3f} m from its target: is it blocked?')
+        elif late < _LONGEST_TICK / _SECOND:  # the last target is sent at least once
+            self._send_target(target)
+        elif self._at_rest(now) and error <= self.config.settle_tolerance:
+            if not self.gripper_busy:
+                self.state, self.settled = GateState.IDLE, now
+        elif late > self.config.settle_timeout:
+            self.hold(f'the arm did not settle: it is {error:.3f} m from its target')
+
+    def _watch(self, now: int) -> None:
+        """Between motions: know whether the arm is measured, and since when it rests."""
+        fresh = self._is_fresh(now)
+        if not self._at_rest(now):
+            self.settled = None
+        elif self.settled is None:
+            self.settled = now
+        if fresh and self.state is GateState.WAITING:
+            self.state, self.reason = GateState.IDLE, ''
+        elif not fresh and self.state in _ACCEPTS_PLANS:
+            self.state = GateState.WAITING
+            self.reason = 'no measured pose any more: is the robot or the simulator running?'
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _checked(
+        self, step: PlannedStep, now: int
+    ) -> tuple[Pose, npt.NDArray[np.float64], str]:
+        """Return measured pose, target state and what was cut; raise why the plan is refused."""
+        if self.state not in _ACCEPTS_PLANS or self._measured is None or not self._is_fresh(now):
+            raise InvalidInputError(f'the arm is not ready: {self.reason or "no measured pose"}.')
+        age = (now - step.stamp) / _SECOND
+        if age > self.config.plan_max_age or step.stamp > now + _CLOCK_TOLERANCE:
+            raise InvalidInputError(
+                f'its image is {age:.2f} s old, allowed are 0 to {self.config.plan_max_age:g} s. '
+                'Check the clocks (use_sim_time), or raise plan_max_age if planning is slow.'
+            )
+        if self.settled is None or step.stamp <= self.settled:
+            raise InvalidInputError('its image was taken before the arm had come to rest.')
+        pose = self._measured.pose
+        offset = float(np.linalg.norm(pose.position - step.state[:3]))
+        if offset > self.config.state_tolerance:
+            raise InvalidInputError(
+                f'the arm is {offset:.3f} m from where the plan starts, allowed are '
+                f'{self.config.state_tolerance:g} m.'
+            )
+        return pose, *limited_target(step.state, step.action, self.config)
+
+    def _hold_as(self, state: GateState, reason: str) -> None:
+        """Enter a state in which the arm holds; the target is set only if that is new."""
+        if self.state in (GateState.IDLE, GateState.EXECUTING) and self._measured is not None:
+            self._send_target(self._measured.pose)
+            self.settled = None
+        self._motion = None
+        self.state, self.reason = state, reason
+
+    def _is_fresh(self, now: int) -> bool:
+        return self._measured is not None and (
+            self._measured.age(now) <= self.config.state_max_age
+        )
+
+    def _at_rest(self, now: int) -> bool:
+        return self._rest is not None and self._is_fresh(now) and now - self._rest.time >= _REST_TIME
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """A measured pose and when it came in [ns]."""
+
+    pose: Pose
+    time: int
+
+    def age(self, now: int) -> float:
+        """Return how old it is [s]."""
+        return (now - self.time) / _SECOND
