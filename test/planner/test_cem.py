@@ -177,5 +177,5 @@ def test_wrong_settings_are_refused_with_what_is_allowed(
 
 
 def test_an_unknown_fixed_axis_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match="'griper'.*Did you mean 'gripper'"):
+    with pytest.raises(UnknownNameError, match=r"'griper'.*Did you mean 'gripper'"):
         make_cem(fixed_axes={'griper': 0.0})

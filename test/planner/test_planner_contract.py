@@ -142,17 +142,17 @@ def test_a_planning_error_is_one_of_ours() -> None:
 
 
 def test_unknown_planners_get_a_suggestion() -> None:
-    with pytest.raises(UnknownNameError, match="unknown planner 'cme'. Did you mean 'cem'"):
+    with pytest.raises(UnknownNameError, match=r"unknown planner 'cme'. Did you mean 'cem'"):
         make_planner('cme')
 
 
 def test_unknown_settings_get_a_suggestion() -> None:
-    with pytest.raises(UnknownNameError, match="'num_sample'. Did you mean 'num_samples'"):
+    with pytest.raises(UnknownNameError, match=r"'num_sample'. Did you mean 'num_samples'"):
         make_planner('cem', num_sample=3)
 
 
 def test_a_setting_out_of_range_says_the_range() -> None:
-    with pytest.raises(InvalidInputError, match='between 0.0 and 1.0, got 7.5'):
+    with pytest.raises(InvalidInputError, match=r'between 0.0 and 1.0, got 7.5'):
         make_planner('random', max_translation=7.5)
 
 

@@ -19,18 +19,18 @@ from vjepa_planner.planners.cem import CEMConfig, CrossEntropyMethod
 from vjepa_planner.planners.random import RandomPlanner
 
 __all__ = [
-    'available_planners',
     'CEMConfig',
     'CrossEntropyMethod',
-    'make_planner',
-    'make_recommended_planner',
     'Planner',
-    'planner_config_class',
     'PlannerConfig',
     'PlannerResult',
     'PlanningError',
     'Proposal',
     'RandomPlanner',
+    'available_planners',
+    'make_planner',
+    'make_recommended_planner',
+    'planner_config_class',
 ]
 
 _PLANNERS: dict[str, tuple[type[PlannerConfig], Any]] = {

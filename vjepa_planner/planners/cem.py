@@ -12,7 +12,7 @@ time step and axis, and repeat:
 
 The result is the final mean, not the best candidate; gripper changes inside the dead band become
 zero. For given noise the numbers are those of the planner released with V-JEPA 2
-(facebookresearch/vjepa2, ``notebooks/utils/mpc_utils.py``; arXiv 2506.09985, section 4).
+(facebookresearch/vjepa2, ``notebooks/utils/mpc_utils.py``; arXiv 2506.09985).
 """
 
 from __future__ import annotations
