@@ -150,7 +150,8 @@ def matrix_to_quaternion_xyzw(matrix: npt.ArrayLike) -> Float64Array:
     largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
     rows = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
     unit = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.where(unit[..., 3:] < 0, -unit, unit)
+    upper: Float64Array = np.where(unit[..., 3:] < 0, -unit, unit)
+    return upper
 
 
 def quaternion_xyzw_to_euler(quaternion: npt.ArrayLike) -> Float64Array:

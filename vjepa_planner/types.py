@@ -54,8 +54,8 @@ def check_image(image: object, name: str = 'image') -> Image:
         )
     if image.dtype != np.uint8:
         raise InvalidInputError(
-            f'{name} must be uint8 in 0..255, got {image.dtype}. Multiply by 255 and cast if it is '
-            'in 0..1.'
+            f'{name} must be uint8 in 0..255, got {image.dtype}. Multiply by 255 and cast if it '
+            'is in 0..1.'
         )
     if image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < 16:
         raise InvalidInputError(

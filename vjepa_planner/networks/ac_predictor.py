@@ -62,7 +62,8 @@ class ACPredictor(nn.Module):
                 f'{self.config.action_embed_dim}) do not fit: {tuple(tokens.shape)}, '
                 f'{tuple(actions.shape)}, {tuple(states.shape)}.'
             )
-        embedded = self.predictor_embed(tokens).unflatten(1, (steps, -1))
+        batch, length, _ = tokens.shape
+        embedded = self.predictor_embed(tokens).view(batch, steps, length // steps, -1)
         return self.predict_embedded(embedded, actions, states).flatten(1, 2)
 
     def predict_embedded(
@@ -84,7 +85,8 @@ class ACPredictor(nn.Module):
         steps, patches = embedded.shape[1:3]
         action = self.action_encoder(actions)[:, :, None]
         state = self.state_encoder(states)[:, :, None]
-        x = torch.cat((action, state, embedded), dim=2).flatten(1, 2)
+        x = torch.cat((action, state, embedded), dim=2)  # (B, T, 2 + N, width)
+        grouped = x.shape
         table = cached_table(
             conditioned_positions,
             (steps, *self._grid_of(patches)),
@@ -92,12 +94,15 @@ class ACPredictor(nn.Module):
             table_dtype(x),
             x.device,
         )
+        # Under autocast, too, what the blocks add up stays in float32.
+        x = x.flatten(1, 2).to(table.dtype)
         # One step attends to all of itself; without a mask the fast attention kernels apply.
         mask = None if steps == 1 else _frame_causal_mask(steps, patches, x.device)
         for block in self.predictor_blocks:
             x = block(x, table, mask)
-        x = x.unflatten(1, (steps, -1))[:, -1 if last_only else 0 :, _CONDITION_TOKENS:]
-        return self.predictor_proj(self.predictor_norm(x))
+        x = x.view(grouped)[:, -1 if last_only else 0 :, _CONDITION_TOKENS:]
+        predicted: Tensor = self.predictor_proj(self.predictor_norm(x))
+        return predicted
 
     def _grid_of(self, patches: int) -> tuple[int, int]:
         height, width = self.config.grid

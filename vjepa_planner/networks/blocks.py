@@ -11,7 +11,7 @@ import math
 
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F  # noqa: N812 - the name everyone knows
+import torch.nn.functional as F
 
 from vjepa_planner.networks.config import NetworkConfig
 from vjepa_planner.networks.rope import rotate
@@ -41,7 +41,7 @@ class Attention(nn.Module):
         Returns:
             Shape (B, N, width).
         """
-        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, heads, head_dim)
+        qkv = self.qkv(x).view(*x.shape[:2], 3, self.num_heads, -1)  # (B, N, 3, heads, head_dim)
         value = qkv[:, :, 2]
         # Query and key turn together; bfloat16 comes back as float32 from the table.
         query_key = rotate(qkv[:, :, :2], table[..., None, None, :]).to(value.dtype)
@@ -49,7 +49,8 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(
             query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
         )
-        return self.proj(out.transpose(1, 2).flatten(2))
+        projected: Tensor = self.proj(out.transpose(1, 2).flatten(2))
+        return projected
 
 
 class MLP(nn.Module):
@@ -64,7 +65,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return shape (..., width) for shape (..., width)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return out
 
 
 class Block(nn.Module):
@@ -81,7 +83,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, table: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return shape (B, N, width); arguments as in :meth:`Attention.forward`."""
         x = x + self.attn(self.norm1(x), table, mask)
-        return x + self.mlp(self.norm2(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
 
 
 def initialise(network: nn.Module, blocks: Iterable[nn.Module]) -> None:

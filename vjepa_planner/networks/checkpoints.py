@@ -26,9 +26,9 @@ from vjepa_planner.errors import CheckpointError
 from vjepa_planner.networks.ac_predictor import ACPredictor
 from vjepa_planner.networks.config import (
     ACPredictorConfig,
+    ConfigT,
     EncoderConfig,
     MaskedPredictorConfig,
-    NetworkConfig,
 )
 from vjepa_planner.networks.encoder import Encoder
 from vjepa_planner.networks.masked_predictor import MaskedPredictor
@@ -80,20 +80,14 @@ def load_networks(path: str | Path) -> Networks:
     """
     path = Path(path)
     if path.is_dir():
-        config = _read_config(path / CONFIG_FILE)
-        if config is None:
-            raise CheckpointError(
-                f'{path} is no model directory: it has no {CONFIG_FILE}. Give the path of a .pt '
-                'file, or of a directory that `vjepa train` wrote.'
-            )
+        config = read_model_config(path)
         encoder = _read_safetensors(path / ENCODER_FILE)
         predictor_file = path / PREDICTOR_FILE
         predictor = _read_safetensors(predictor_file) if predictor_file.exists() else {}
     else:
         encoder, predictor = _read_official(path)
-        config = _read_config(path.parent / CONFIG_FILE)
-        if config is None:
-            config = {'img_size': 384} if '384' in path.stem else {}
+        large = {'img_size': 384} if '384' in path.stem else {}  # as in vitg-384.pt
+        config = _read_config(path.parent / CONFIG_FILE) or large
     return _build(path, encoder, predictor, config)
 
 
@@ -117,11 +111,25 @@ def save_model_directory(
     config: dict[str, Any] = {'format': FORMAT, 'encoder': encoder.config.to_dict()}
     _write_safetensors(path / ENCODER_FILE, encoder)
     if predictor is not None:
-        section = _AC if isinstance(predictor, ACPredictor) else _MASKED
-        config[section] = predictor.config.to_dict()
+        config.update(_predictor_section(predictor))
         _write_safetensors(path / PREDICTOR_FILE, predictor)
     text = json.dumps({**config, **extra}, indent=2)
     (path / CONFIG_FILE).write_text(text + '\n', encoding='utf-8')
+
+
+def read_model_config(path: str | Path) -> dict[str, Any]:
+    """Return the contents of a model directory's ``config.json``.
+
+    Raises:
+        CheckpointError: There is none, or it is not a JSON object.
+    """
+    config = _read_config(Path(path) / CONFIG_FILE)
+    if config is None:
+        raise CheckpointError(
+            f'{path} is no model directory: it has no {CONFIG_FILE}. Give the path of a .pt '
+            'file, or of a directory that `vjepa train` wrote.'
+        )
+    return config
 
 
 def _build(
@@ -130,28 +138,42 @@ def _build(
     predictor_tensors: dict[str, Tensor],
     config: dict[str, Any],
 ) -> Networks:
-    def sizes(section: str, kind: type[NetworkConfig], derived: dict[str, Any]) -> Any:
-        common = {'img_size': config['img_size']} if 'img_size' in config else {}
-        given = config.get(section) or {**derived, **common}
-        return kind.from_dict(given, layer_norm_eps=config.get('layer_norm_eps', 1e-6))
-
     try:
-        encoder_config = sizes('encoder', EncoderConfig, encoder_sizes(encoder_tensors))
+        encoder_config = _sizes(EncoderConfig, 'encoder', encoder_sizes(encoder_tensors), config)
         encoder = build_without_weights(Encoder, encoder_config)
         load_strictly(encoder, encoder_tensors, 'encoder')
         filled = {**config, 'encoder': encoder_config.to_dict()}
         if not predictor_tensors:
             return Networks(encoder, None, filled)
-        network: type[ACPredictor] | type[MaskedPredictor] = MaskedPredictor
-        section, kind = _MASKED, MaskedPredictorConfig
-        if is_action_conditioned(predictor_tensors):
-            network, section, kind = ACPredictor, _AC, ACPredictorConfig
-        predictor_config = sizes(section, kind, predictor_sizes(predictor_tensors))
-        predictor = build_without_weights(network, predictor_config)
+        predictor = _build_predictor(predictor_tensors, config)
         load_strictly(predictor, predictor_tensors, 'predictor')
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error
-    return Networks(encoder, predictor, {**filled, section: predictor_config.to_dict()})
+    return Networks(encoder, predictor, {**filled, **_predictor_section(predictor)})
+
+
+def _build_predictor(
+    tensors: dict[str, Tensor], config: dict[str, Any]
+) -> ACPredictor | MaskedPredictor:
+    derived = predictor_sizes(tensors)
+    if is_action_conditioned(tensors):
+        sizes = _sizes(ACPredictorConfig, _AC, derived, config)
+        return build_without_weights(ACPredictor, sizes)
+    masked_sizes = _sizes(MaskedPredictorConfig, _MASKED, derived, config)
+    return build_without_weights(MaskedPredictor, masked_sizes)
+
+
+def _sizes(
+    kind: type[ConfigT], section: str, derived: dict[str, Any], config: dict[str, Any]
+) -> ConfigT:
+    common = {'img_size': config['img_size']} if 'img_size' in config else {}
+    given = {**derived, **common, **config.get(section, {})}
+    return kind.from_dict(given, layer_norm_eps=config.get('layer_norm_eps', 1e-6))
+
+
+def _predictor_section(predictor: ACPredictor | MaskedPredictor) -> dict[str, Any]:
+    section = _AC if isinstance(predictor, ACPredictor) else _MASKED
+    return {section: predictor.config.to_dict()}
 
 
 def _read_official(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -178,7 +200,12 @@ def _torch_load(path: Path) -> dict[str, Any]:
             content = torch.load(path, mmap=True, **options)
         except RuntimeError:  # the file format of torch before 1.6 cannot be mapped
             content = torch.load(path, mmap=False, **options)
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f'{path} is no PyTorch checkpoint of plain tensors. Nothing else is read, because '
+            'it could run code.'
+        ) from error
+    except (RuntimeError, ValueError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f'{path} cannot be read as a PyTorch checkpoint: {reason} Download it again if it '

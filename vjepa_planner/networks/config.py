@@ -78,6 +78,9 @@ class NetworkConfig:
         Raises:
             InvalidInputError: They do not fit together.
         """
+        counts = {f.name: getattr(self, f.name) for f in fields(self) if f.type == 'int'}
+        if bad := {name: value for name, value in counts.items() if value < 1}:
+            raise InvalidInputError(f'sizes must be positive, got {bad}.')
         size = (self.img_size,) * 2 if isinstance(self.img_size, int) else tuple(self.img_size)
         object.__setattr__(self, 'img_size', size)
         if len(size) != 2 or any(side <= 0 or side % self.patch_size for side in size):
@@ -114,7 +117,7 @@ class NetworkConfig:
             CheckpointError: An option has a value that is not implemented, or sizes do not fit.
         """
         names = {f.name for f in fields(cls)}
-        known = {'layer_norm_eps': layer_norm_eps}
+        known: dict[str, Any] = {'layer_norm_eps': layer_norm_eps}
         for key, value in section.items():
             if key in names:
                 known[key] = value

@@ -23,7 +23,8 @@ class PatchEmbed(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return tokens (B, N, D), time-major, then rows, of a clip (B, C, T, H, W)."""
-        return self.proj(clip).flatten(2).transpose(1, 2)
+        patches: Tensor = self.proj(clip)
+        return patches.flatten(2).transpose(1, 2)
 
 
 class Encoder(nn.Module):
@@ -63,13 +64,15 @@ class Encoder(nn.Module):
             table_dtype(clip),
             clip.device,
         )
-        x = self.patch_embed(clip)
+        # Under autocast, too, what the blocks add up stays in float32.
+        x: Tensor = self.patch_embed(clip).to(table.dtype)
         if keep is not None:
             x = torch.gather(x, 1, keep[..., None].expand(-1, -1, x.shape[-1]))
             table = table[:, keep]
         for block in self.blocks:
             x = block(x, table)
-        return self.norm(x)
+        out: Tensor = self.norm(x)
+        return out
 
     def _grid_of(self, clip: Tensor) -> tuple[int, int, int]:
         tubelet, patch = self.config.tubelet_size, self.config.patch_size

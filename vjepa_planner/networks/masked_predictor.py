@@ -46,22 +46,24 @@ class MaskedPredictor(nn.Module):
         Returns:
             Shape (B, M, D).
         """
-        x = self.predictor_embed(context)
+        visible: Tensor = self.predictor_embed(context)
         hidden = self.mask_tokens[mask_index % len(self.mask_tokens)]
-        x = torch.cat((x, hidden.to(x.dtype).expand(*target_ids.shape, -1)), dim=1)
+        x = torch.cat((visible, hidden.expand(*target_ids.shape, -1)), dim=1)
         # Attention does not ask for an order, so context and targets need not be sorted by id.
-        table = self._table(x)[:, torch.cat((context_ids, target_ids), dim=1)]
+        ids = torch.cat((context_ids, target_ids), dim=1)
+        table = self._table(x, int(ids.max()))[:, ids]
         for block in self.predictor_blocks:
             x = block(x, table)
-        return self.predictor_proj(self.predictor_norm(x[:, context.shape[1] :]))
+        predicted: Tensor = self.predictor_proj(self.predictor_norm(x[:, context.shape[1] :]))
+        return predicted
 
-    def _table(self, x: Tensor) -> Tensor:
+    def _table(self, x: Tensor, largest_id: int) -> Tensor:
         # The official code decodes ids on a square grid of this side whatever the width is.
         side = self.config.grid[0]
-        tokens = self.config.grid[0] * self.config.grid[1] * self.config.num_frames
+        usual = self.config.num_frames // self.config.tubelet_size
         return cached_table(
             grid_positions,
-            (-(-tokens // (side * side)), side, side),
+            (max(usual, largest_id // (side * side) + 1), side, side),
             self.config.width // self.config.num_heads,
             table_dtype(x),
             x.device,

@@ -29,7 +29,7 @@ def rotate(x: Tensor, table: Tensor) -> Tensor:
     Returns:
         Shape of ``x``, in the wider dtype of the two.
     """
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = x.view(*x.shape[:-1], -1, 2).unbind(-1)
     partner = torch.stack((odd, even), dim=-1).flatten(-2)
     return torch.addcmul(x * table[0], partner.to(table.dtype), table[1])
 

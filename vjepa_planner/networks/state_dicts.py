@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import math
 import re
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import torch
 from torch import nn, Tensor
 
 from vjepa_planner.errors import CheckpointError
+from vjepa_planner.networks.config import ConfigT
 
 ModuleT = TypeVar('ModuleT', bound=nn.Module)
 
@@ -58,7 +59,7 @@ def encoder_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         'in_chans': channels,
         'tubelet_size': tubelet,
         'patch_size': patch,
-        'num_heads': width // _HEAD_DIM_OF_WIDTH.get(width, _HEAD_DIM),
+        'num_heads': _heads(width, _HEAD_DIM_OF_WIDTH.get(width, _HEAD_DIM)),
         **_block_sizes(tensors, 'blocks'),
     }
 
@@ -82,9 +83,9 @@ def predictor_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     }
     if is_action_conditioned(tensors):
         action = tensors['action_encoder.weight'].shape[1]
-        return {**sizes, 'num_heads': width // _HEAD_DIM, 'action_embed_dim': action}
+        return {**sizes, 'num_heads': _heads(width, _HEAD_DIM), 'action_embed_dim': action}
     masks = sum(name.startswith('mask_tokens.') for name in tensors)
-    heads = width // _MASKED_PREDICTOR_HEAD_DIM
+    heads = _heads(width, _MASKED_PREDICTOR_HEAD_DIM)
     return {**sizes, 'num_heads': heads, 'num_mask_tokens': masks}
 
 
@@ -133,10 +134,14 @@ def load_strictly(module: ModuleT, tensors: Mapping[str, Tensor], what: str) -> 
     return module.eval()
 
 
-def build_without_weights(network: type[ModuleT], config: Any) -> ModuleT:
+def build_without_weights(network: Callable[[ConfigT], ModuleT], config: ConfigT) -> ModuleT:
     """Make a module whose parameters have shapes but no memory yet."""
     with torch.device('meta'):
         return network(config)
+
+
+def _heads(width: int, head_dim: int) -> int:
+    return max(1, width // head_dim)
 
 
 def _block_sizes(tensors: Mapping[str, Tensor], blocks: str) -> dict[str, Any]:
