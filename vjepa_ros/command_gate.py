@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
+from vjepa_ros.ages import check_age
 from vjepa_ros.motion import limited_target, MotionLimits, Pose, Trajectory
 from vjepa_ros.settings import setting
 
@@ -24,7 +25,6 @@ _SECOND = 1_000_000_000  # [ns]
 _REST_DISTANCE = 0.001  # [m] less movement than this, and ...
 _REST_ANGLE = 0.01  # [rad] ... less rotation than this, for ...
 _REST_TIME = _SECOND // 10  # ... this long [ns], is rest
-_CLOCK_TOLERANCE = _SECOND // 10  # [ns] by which stamps of other machines may be ahead
 _LONGEST_TICK = _SECOND // 20  # [ns] a motion advances by at most this, however late a tick comes
 
 
@@ -259,12 +259,7 @@ class CommandGate:
         """Return measured pose, target state and what was cut; raise why the plan is refused."""
         if self.state not in _ACCEPTS_PLANS or self._measured is None or not self._is_fresh(now):
             raise InvalidInputError(f'the arm is not ready: {self.reason or "no measured pose"}.')
-        age = (now - step.stamp) / _SECOND
-        if age > self.config.plan_max_age or step.stamp > now + _CLOCK_TOLERANCE:
-            raise InvalidInputError(
-                f'its image is {age:.2f} s old, allowed are 0 to {self.config.plan_max_age:g} s. '
-                'Check the clocks (use_sim_time), or raise plan_max_age if planning is slow.'
-            )
+        check_age('its image', step.stamp, now, self.config.plan_max_age)
         if self.settled is None or step.stamp <= self.settled:
             raise InvalidInputError('its image was taken before the arm had come to rest.')
         pose = self._measured.pose

@@ -122,7 +122,7 @@ def test_targets_never_leave_the_workspace(arm: Arm) -> None:
 
 
 @pytest.mark.parametrize(
-    ('seconds', 'complaint'), [(3.0, 'is 3.00 s old'), (-1.0, 'is -1.00 s old')]
+    ('seconds', 'complaint'), [(3.0, 'is 3.00 s old'), (-1.0, 'comes from 1.00 s in the future')]
 )
 def test_a_plan_of_an_old_or_a_future_image_holds_the_arm(
     arm: Arm, seconds: float, complaint: str

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node ``commander``: the only one that publishes to the robot.
+
+It hands plans, measured poses and the time to the command gate, which decides, and publishes what
+the gate lets through. All of it runs on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from vjepa_msgs.msg import Plan
+from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
+from vjepa_planner.robots import fr3
+from vjepa_ros import conversions, qos
+from vjepa_ros.command_gate import CommandGate, GateConfig, PlannedStep
+from vjepa_ros.gripper import GripperConfig, make_gripper
+from vjepa_ros.motion import Pose
+from vjepa_ros.parameters import ConfigParameters
+from vjepa_ros.settings import setting
+from vjepa_ros.spin import run
+from vjepa_ros.status import NAMESPACE, StatusReporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommanderConfig:
+    """Frames and rates of the commander."""
+
+    base_frame: str = setting(
+        fr3.BASE_FRAME, 'Frame of plans, measured poses and targets', read_only=True
+    )
+    command_rate: float = setting(
+        50.0, 'Rate of interpolated targets [Hz]', minimum=20.0, maximum=200.0, read_only=True
+    )
+    autostart: bool = setting(
+        False, 'Accept plans at once, instead of after a call of the service start',
+        read_only=True,
+    )
+
+
+class CommanderNode(Node):
+    """Turns plans into limited motions of the arm, and holds it otherwise."""
+
+    def __init__(self) -> None:
+        """Begin, stopped unless ``autostart`` is set.
+
+        Raises:
+            VjepaPlannerError: A parameter is wrong, or the gripper's package is missing.
+        """
+        super().__init__('commander', namespace=NAMESPACE)
+        self._config = ConfigParameters(self, CommanderConfig()).value
+        self._limits = ConfigParameters(self, GateConfig(), '', self._configure)
+        self._gripper_parameters = ConfigParameters(self, GripperConfig(), '', self._configure)
+        self._status = StatusReporter(self)
+        self._gripper = make_gripper(self, self._gripper_parameters.value)
+        self._gate = CommandGate(
+            self._limits.value, self._send_target, started=self._config.autostart
+        )
+        options = {'qos_overriding_options': qos.OVERRIDABLE}
+        self._target = self.create_publisher(PoseStamped, 'target_pose', qos.COMMAND, **options)
+        self.create_subscription(
+            PoseStamped, 'current_pose', self._on_pose, qos.ROBOT_STATE, **options
+        )
+        self.create_subscription(Plan, 'plan', self._on_plan, qos.RESULT, **options)
+        for name, action in (
+            ('start', self._gate.start),
+            ('stop', self._gate.stop),
+            ('e_stop', self._gate.e_stop),
+            ('release_e_stop', self._gate.release_e_stop),
+        ):
+            self.create_service(Trigger, name, self._triggering(action))
+        self.create_timer(1.0 / self._config.command_rate, self._on_tick)
+
+    def destroy_node(self) -> None:
+        """Leave the arm at rest, then end the node."""
+        if self.context.ok():
+            self._gate.stop('the commander ends')
+            self._report()
+        super().destroy_node()
+
+    def _configure(self) -> None:
+        self._gate.config = self._limits.value
+        if self._gripper is not None:
+            self._gripper.config = self._gripper_parameters.value
+
+    # -- callbacks -----------------------------------------------------------------------------
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        try:
+            self._check_frame('current_pose', message.header)
+            position, quaternion = conversions.pose_from_message(message)
+        except InvalidInputError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=1.0)
+            return
+        self._gate.measure(Pose(position, quaternion), self._now())
+
+    def _on_plan(self, message: Plan) -> None:
+        stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
+        rejected = self._gate.rejected
+        try:
+            self._check_frame('plan', message.header)
+            step = PlannedStep(
+                conversions.actions_from_message(message)[0],
+                conversions.state_from_message(message),
+                stamp,
+                message.goal_id,
+            )
+            self._check_other_publishers()
+        except InvalidInputError as error:
+            self._gate.refuse(str(error), stamp)
+        else:
+            closedness = self._gate.submit(step, self._now())
+            if closedness is not None and self._gripper is not None:
+                self._gripper.move(closedness, float(step.action[6]))
+        if self._gate.rejected > rejected:
+            self.get_logger().error(self._gate.reason, throttle_duration_sec=1.0)
+        self._report()
+
+    def _on_tick(self) -> None:
+        self._gate.gripper_busy = self._gripper is not None and self._gripper.busy
+        self._gate.tick(self._now())
+        self._report()
+
+    def _triggering(
+        self, action: Callable[[], None]
+    ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
+        """Return the callback of a service that does this to the gate."""
+
+        def callback(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            try:
+                action()
+                response.success = True
+                response.message = self._gate.reason
+            except VjepaPlannerError as error:
+                response.message = str(error)
+            self._report()
+            return response
+
+        return callback
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _check_frame(self, name: str, header: Header) -> None:
+        if header.frame_id != self._config.base_frame:
+            raise InvalidInputError(
+                f'{name} is in frame {header.frame_id!r}, needed is '
+                f'{self._config.base_frame!r} (parameter base_frame).'
+            )
+
+    def _check_other_publishers(self) -> None:
+        """Raise if somebody else commands the arm as well."""
+        topic = self._target.topic_name
+        others = self.count_publishers(topic) - 1
+        if others > 0:
+            raise InvalidInputError(
+                f'{others} other publishers are on {topic}. Only the commander may be.'
+            )
+
+    def _send_target(self, pose: Pose) -> None:
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._config.base_frame)
+        self._target.publish(
+            conversions.pose_to_message(pose.position, pose.quaternion, header)
+        )
+
+    def _report(self) -> None:
+        gate = self._gate
+        self._status.update(
+            state=int(gate.state),
+            reason=gate.reason,
+            accepted=gate.accepted,
+            rejected=gate.rejected,
+            goal_id=gate.goal_id,
+            settled=conversions.stamp_from_nanoseconds(gate.settled or 0),
+            plan_stamp=conversions.stamp_from_nanoseconds(gate.plan_stamp),
+        )
+
+
+def main() -> int:
+    """Run the node as a process."""
+    return run(lambda: [CommanderNode()])

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encoder, goal, planner and commander in one process, with one copy of the model's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from vjepa_ros.commander_node import CommanderNode
+from vjepa_ros.encoder_node import EncoderNode
+from vjepa_ros.goal_node import GoalNode
+from vjepa_ros.planner_node import PlannerNode
+from vjepa_ros.spin import run
+
+# One for each node's callbacks, and those that wait: encode, the goal's services, its answers.
+_THREADS = 6
+
+
+def make_nodes() -> Sequence[Node]:
+    """Return the four nodes; the model is chosen by the parameters of the encoder."""
+    encoder = EncoderNode()
+    return [CommanderNode(), GoalNode(), PlannerNode(encoder.model), encoder]
+
+
+def main() -> int:
+    """Run the nodes as one process."""
+    return run(make_nodes, threads=_THREADS)

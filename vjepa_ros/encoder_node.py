@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node ``encoder``: images in, embeddings out; and a service for single images.
+
+A second thread of the executor answers the service, which waits for the model's worker; the
+heartbeat and the images must not wait with it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+import time
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vjepa_msgs.msg import Embedding, Status
+from vjepa_msgs.srv import Encode
+from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
+from vjepa_ros import conversions, qos
+from vjepa_ros.ages import check_age
+from vjepa_ros.model import Model
+from vjepa_ros.parameters import ConfigParameters
+from vjepa_ros.settings import setting
+from vjepa_ros.spin import run
+from vjepa_ros.status import NAMESPACE, StatusReporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """When the encoder encodes."""
+
+    max_rate: float = setting(
+        10.0, 'Images beyond this rate are skipped [Hz]', minimum=0.1, maximum=200.0
+    )
+    image_max_age: float = setting(
+        1.0, 'Images older than this are refused [s]', minimum=0.01, maximum=60.0
+    )
+    encode_timeout: float = setting(
+        30.0, 'Longest wait of the service encode for the model [s]', minimum=0.1, maximum=600.0
+    )
+
+
+class EncoderNode(Node):
+    """Encodes the newest image, again and again."""
+
+    def __init__(self, model: Model | None = None) -> None:
+        """Load the model, unless one is shared, and begin."""
+        super().__init__('encoder', namespace=NAMESPACE)
+        self._parameters = ConfigParameters(self, EncoderConfig())
+        self._status = StatusReporter(self)
+        self.model = model or Model(self)
+        self._owns_model = model is None
+        self._slot = self.model.worker.slot(self._encode_newest)
+        self._last_put = 0.0  # steady time [s]
+        self._last_stamp = 0  # [ns]
+        self._publisher = self.create_publisher(
+            Embedding, 'embedding', qos.RESULT, qos_overriding_options=qos.OVERRIDABLE
+        )
+        self.create_subscription(
+            Image, 'image', self._on_image, qos.IMAGE, qos_overriding_options=qos.OVERRIDABLE
+        )
+        self.create_service(
+            Encode, 'encode', self._on_encode, callback_group=MutuallyExclusiveCallbackGroup()
+        )
+        self._status.update(state=Status.WAITING, reason='no image yet')
+
+    def destroy_node(self) -> None:
+        """End the worker, then the node."""
+        if self._owns_model:
+            self.model.close()
+        super().destroy_node()
+
+    def _on_image(self, message: Image) -> None:
+        now = time.monotonic()
+        if now - self._last_put >= 1.0 / self._parameters.value.max_rate:
+            self._last_put = now
+            self._slot.put(message)
+
+    def _encode_newest(self, message: Image) -> None:
+        try:
+            self._check_stamp(message.header)
+            embedding = self._encoded(message)
+        except (VjepaPlannerError, RuntimeError) as error:
+            self._status.update(state=Status.WAITING)
+            self._status.reject(f'image refused: {error}')
+            return
+        self._publisher.publish(embedding)
+        self._status.accept()
+        self._status.update(state=Status.EXECUTING, reason='')
+
+    def _check_stamp(self, header: Header) -> None:
+        stamp = conversions.nanoseconds_from_stamp(header.stamp)
+        now = self.get_clock().now().nanoseconds
+        check_age('image', stamp, now, self._parameters.value.image_max_age)
+        if stamp <= self._last_stamp <= now:
+            raise InvalidInputError('it is not newer than the one before.')
+        self._last_stamp = stamp
+
+    def _encoded(self, message: Image) -> Embedding:
+        image = conversions.image_from_message(message)
+        embedding = self.model.world_model.encode(image[None])[0]
+        return conversions.embedding_to_message(embedding, self.model.name, message.header)
+
+    def _on_encode(self, request: Encode.Request, response: Encode.Response) -> Encode.Response:
+        timeout = self._parameters.value.encode_timeout
+        try:
+            future = self.model.worker.request(lambda: self._encoded(request.image))
+            response.embedding = future.result(timeout)
+            response.success = True
+        except FutureTimeoutError:
+            future.cancel()
+            response.message = f'the model did not answer within {timeout:g} s.'
+        except (VjepaPlannerError, RuntimeError) as error:
+            response.message = str(error)
+        return response
+
+
+def main() -> int:
+    """Run the node as a process."""
+    return run(lambda: [EncoderNode()], threads=2)

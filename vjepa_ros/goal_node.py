@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node ``goal``: sets the goal from an image, a file or the present camera image.
+
+The services wait for the encoder's answer, so they need a thread of the executor to themselves,
+and a callback group other than that of the client whose answer they wait for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import hashlib
+import threading
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from vjepa_msgs.msg import Embedding, Goal, Status
+from vjepa_msgs.srv import Encode, SetGoalImage
+from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
+from vjepa_ros import conversions, qos
+from vjepa_ros.ages import check_age
+from vjepa_ros.parameters import ConfigParameters
+from vjepa_ros.settings import setting
+from vjepa_ros.spin import run
+from vjepa_ros.status import NAMESPACE, StatusReporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoalConfig:
+    """What the goal node waits for."""
+
+    encode_timeout: float = setting(
+        30.0, 'Longest wait for the encoder [s]', minimum=0.1, maximum=600.0
+    )
+    image_max_age: float = setting(
+        1.0, 'A camera image older than this is not captured as goal [s]',
+        minimum=0.01, maximum=60.0,
+    )
+
+
+class GoalNode(Node):
+    """Keeps the goal in force, and replaces it when a new one is known to be good."""
+
+    def __init__(self) -> None:
+        """Begin without a goal."""
+        super().__init__('goal', namespace=NAMESPACE)
+        self._parameters = ConfigParameters(self, GoalConfig())
+        self._status = StatusReporter(self)
+        self._goal_id = ''
+        self._count = 0
+        self._newest_image: Image | None = None
+        self._publisher = self.create_publisher(
+            Goal, 'goal', qos.GOAL, qos_overriding_options=qos.OVERRIDABLE
+        )
+        self.create_subscription(
+            Image, 'image', self._on_image, qos.IMAGE, qos_overriding_options=qos.OVERRIDABLE
+        )
+        self._encoder = self.create_client(
+            Encode, 'encode', callback_group=MutuallyExclusiveCallbackGroup()
+        )
+        requests = MutuallyExclusiveCallbackGroup()  # one change of the goal after the other
+        self.create_service(
+            SetGoalImage, 'set_goal_image', self._on_set_goal_image, callback_group=requests
+        )
+        self.create_service(
+            Trigger, 'capture_goal', self._on_capture_goal, callback_group=requests
+        )
+        self._status.update(
+            state=Status.WAITING, reason='no goal set: call set_goal_image or capture_goal'
+        )
+
+    def _on_image(self, message: Image) -> None:
+        self._newest_image = message
+
+    def _on_set_goal_image(
+        self, request: SetGoalImage.Request, response: SetGoalImage.Response
+    ) -> SetGoalImage.Response:
+        try:
+            self._set_goal(_requested_image(request))
+            response.success = True
+            response.message = f'goal {self._goal_id} is in force.'
+        except VjepaPlannerError as error:
+            response.message = self._refused(error)
+        response.goal_id = self._goal_id
+        return response
+
+    def _on_capture_goal(
+        self, _request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        try:
+            self._set_goal(self._present_image())
+            response.success = True
+            response.message = f'goal {self._goal_id} is in force.'
+        except VjepaPlannerError as error:
+            response.message = self._refused(error)
+        return response
+
+    def _present_image(self) -> Image:
+        message = self._newest_image
+        if message is None:
+            raise InvalidInputError('no camera image has arrived yet. Is the camera running?')
+        stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
+        now = self.get_clock().now().nanoseconds
+        check_age('the camera image', stamp, now, self._parameters.value.image_max_age)
+        return message
+
+    def _set_goal(self, image: Image) -> None:
+        """Encode an image and put it in force as the goal, or raise and change nothing."""
+        pixels = conversions.image_from_message(image)
+        embedding = self._encoded(image)
+        conversions.embedding_from_message(embedding)  # raises if the encoder sent nonsense
+        self._count += 1
+        digest = hashlib.blake2b(pixels.tobytes(), digest_size=4).hexdigest()
+        self._goal_id = f'goal-{self._count}-{digest}'
+        header = Header(stamp=self.get_clock().now().to_msg())
+        self._publisher.publish(Goal(header=header, goal_id=self._goal_id, embedding=embedding))
+        self.get_logger().info(f'goal {self._goal_id} is in force')
+        self._status.accept()
+        self._status.update(state=Status.IDLE, reason='', goal_id=self._goal_id)
+
+    def _encoded(self, image: Image) -> Embedding:
+        """Return what the encoder answers.
+
+        Raises:
+            InvalidInputError: It does not run, does not answer in time, or refuses the image.
+        """
+        if not self._encoder.service_is_ready():
+            raise InvalidInputError('the encoder is not running, its service encode is missing.')
+        timeout = self._parameters.value.encode_timeout
+        answered = threading.Event()
+        future = self._encoder.call_async(Encode.Request(image=image))
+        future.add_done_callback(lambda _: answered.set())
+        if not answered.wait(timeout):
+            self._encoder.remove_pending_request(future)
+            raise InvalidInputError(f'the encoder did not answer within {timeout:g} s.')
+        answer = future.result()
+        if not answer.success:
+            raise InvalidInputError(answer.message)
+        return answer.embedding
+
+    def _refused(self, error: VjepaPlannerError) -> str:
+        kept = f'goal {self._goal_id} stays in force' if self._goal_id else 'there is no goal yet'
+        message = f'{error} ({kept})'
+        self._status.reject(f'goal refused: {message}')
+        return message
+
+
+def _requested_image(request: SetGoalImage.Request) -> Image:
+    """Return the image of a request: the one in it, or the one in the file that it names."""
+    has_image = request.image.height > 0 or request.image.width > 0 or len(request.image.data) > 0
+    if has_image == bool(request.path):
+        given = 'both' if has_image else 'neither'
+        raise InvalidInputError(f'give either an image or a path, got {given}.')
+    if has_image:
+        return request.image
+    return conversions.image_to_message(conversions.read_image(request.path), Header())
+
+
+def main() -> int:
+    """Run the node as a process."""
+    return run(lambda: [GoalNode()], threads=3)

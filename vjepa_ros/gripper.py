@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The grippers that the commander can drive: one class per kind of action, and one registry line.
+
+The action packages are imported when they are needed: without them the arm still moves.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+import time
+from typing import Any
+
+from rclpy.action import ActionClient
+from rclpy.node import Node
+from vjepa_planner.errors import MissingDependencyError, UnknownNameError
+from vjepa_planner.robots import fr3
+from vjepa_ros.settings import setting
+
+_SAME_CLOSEDNESS = 0.05  # a goal this close to the last one is not sent again
+
+
+@dataclass(frozen=True, kw_only=True)
+class GripperConfig:
+    """How the gripper is driven."""
+
+    gripper: str = setting(
+        'auto', 'Actions of the gripper: franka_msgs, control_msgs, none, or auto for the first '
+        'that is installed', read_only=True
+    )
+    gripper_namespace: str = setting(
+        'franka_gripper', 'Where its actions are; /franka_gripper on a real arm', read_only=True
+    )
+    gripper_speed: float = setting(0.1, 'Speed of its width [m/s]', minimum=0.001, maximum=0.2)
+    gripper_force: float = setting(40.0, 'Grasping force [N]', minimum=1.0, maximum=70.0)
+    gripper_deadband: float = setting(
+        0.2, 'Planned changes of closedness below this are not executed', minimum=0.0, maximum=1.0
+    )
+    gripper_timeout: float = setting(
+        5.0, 'Longest wait for one gripper action [s]', minimum=0.1, maximum=60.0
+    )
+
+
+class Gripper(ABC):
+    """Sends one goal at a time and knows when it is done."""
+
+    def __init__(self, node: Node, config: GripperConfig) -> None:
+        """Create the action clients on ``node``.
+
+        Raises:
+            MissingDependencyError: The package of the actions is not installed.
+        """
+        self.config = config
+        self._node = node
+        self._last_closedness: float | None = None
+        self._deadline = 0.0  # steady time [s] of the goal under way; 0 without one
+        self._goals = 0  # sent so far: an answer to an older one does not count
+
+    @property
+    def busy(self) -> bool:
+        """Whether a goal is under way, and not overdue."""
+        if self._deadline and time.monotonic() > self._deadline:
+            self._finish(self._goals, f'no result within {self.config.gripper_timeout:g} s')
+        return self._deadline > 0.0
+
+    def move(self, closedness: float, change: float) -> None:
+        """Go to a closedness, if that is worth a new goal.
+
+        Args:
+            closedness: 0 open .. 1 closed.
+            change: Planned change that leads there; its sign tells closing from opening.
+        """
+        last = self._last_closedness
+        if abs(change) < self.config.gripper_deadband or self.busy:
+            return
+        if last is not None and abs(closedness - last) < _SAME_CLOSEDNESS:
+            return
+        client, goal = self._goal((1.0 - closedness) * fr3.MAX_GRIPPER_WIDTH, change > 0.0)
+        if not client.server_is_ready():
+            self._node.get_logger().warning(
+                'gripper does not move: its action server is missing', throttle_duration_sec=5.0
+            )
+            return
+        self._last_closedness = closedness
+        self._goals += 1
+        self._deadline = time.monotonic() + self.config.gripper_timeout
+        number = self._goals
+        client.send_goal_async(goal).add_done_callback(
+            lambda future: self._on_answer(number, future.result())
+        )
+
+    @abstractmethod
+    def _goal(self, width: float, closing: bool) -> tuple[ActionClient, Any]:
+        """Return the client and the goal that bring the gripper to ``width`` [m]."""
+
+    @abstractmethod
+    def _failure(self, result: Any) -> str:  # noqa: ANN401 - of either package
+        """Return what an action's result says is wrong; empty if nothing is."""
+
+    def _on_answer(self, number: int, handle: Any) -> None:  # noqa: ANN401 - has no public type
+        if not handle.accepted:
+            self._finish(number, 'goal rejected')
+            return
+        handle.get_result_async().add_done_callback(
+            lambda future: self._finish(number, self._failure(future.result().result))
+        )
+
+    def _finish(self, number: int, failure: str) -> None:
+        if number != self._goals or not self._deadline:
+            return
+        self._deadline = 0.0
+        if failure:
+            self._last_closedness = None  # it may be anywhere: send the next goal in any case
+            self._node.get_logger().warning(f'gripper: {failure}')
+
+    def _client(self, action: Any, name: str) -> ActionClient:  # noqa: ANN401 - an action type
+        return ActionClient(self._node, action, f'{self.config.gripper_namespace}/{name}')
+
+
+class FrankaGripper(Gripper):
+    """``franka_msgs``: opens by ``move``, closes by ``grasp``.
+
+    ``move`` against an object may stall libfranka for minutes, so it never closes; ``grasp`` gets
+    an epsilon of the whole stroke, because an object may have any width.
+    """
+
+    def __init__(self, node: Node, config: GripperConfig) -> None:
+        """Create the clients of ``move`` and ``grasp``."""
+        super().__init__(node, config)
+        try:
+            from franka_msgs.action import Grasp, Move
+        except ImportError as error:
+            raise _missing('franka_msgs') from error
+        self._actions = Move, Grasp
+        self._move, self._grasp = self._client(Move, 'move'), self._client(Grasp, 'grasp')
+
+    def _goal(self, width: float, closing: bool) -> tuple[ActionClient, Any]:
+        move, grasp = self._actions
+        if not closing:
+            return self._move, move.Goal(width=width, speed=self.config.gripper_speed)
+        goal = grasp.Goal(
+            width=width, speed=self.config.gripper_speed, force=self.config.gripper_force
+        )
+        goal.epsilon.inner = goal.epsilon.outer = fr3.MAX_GRIPPER_WIDTH
+        return self._grasp, goal
+
+    def _failure(self, result: Any) -> str:  # noqa: ANN401
+        return '' if result.success else result.error or 'failed without a reason'
+
+
+class ControlGripper(Gripper):
+    """``control_msgs/GripperCommand``, whose position is half the width."""
+
+    def __init__(self, node: Node, config: GripperConfig) -> None:
+        """Create the client of ``gripper_action``."""
+        super().__init__(node, config)
+        try:
+            from control_msgs.action import GripperCommand
+        except ImportError as error:
+            raise _missing('control_msgs') from error
+        self._action = GripperCommand
+        self._command = self._client(GripperCommand, 'gripper_action')
+
+    def _goal(self, width: float, closing: bool) -> tuple[ActionClient, Any]:
+        goal = self._action.Goal()
+        goal.command.position = width / 2
+        goal.command.max_effort = self.config.gripper_force if closing else 0.0
+        return self._command, goal
+
+    def _failure(self, result: Any) -> str:  # noqa: ANN401
+        return '' if result.reached_goal or result.stalled else 'did not reach its goal'
+
+
+_GRIPPERS: dict[str, type[Gripper]] = {
+    'franka_msgs': FrankaGripper,
+    'control_msgs': ControlGripper,
+}
+
+
+def make_gripper(node: Node, config: GripperConfig) -> Gripper | None:
+    """Return the gripper of this configuration; None for ``none``, or if ``auto`` finds nothing.
+
+    Raises:
+        UnknownNameError: There is no such kind of gripper.
+        MissingDependencyError: Its action package is not installed.
+    """
+    if config.gripper in _GRIPPERS:
+        return _GRIPPERS[config.gripper](node, config)
+    if config.gripper == 'none':
+        return None
+    if config.gripper != 'auto':
+        raise UnknownNameError('gripper', config.gripper, ('auto', 'none', *_GRIPPERS))
+    for kind in _GRIPPERS.values():
+        try:
+            return kind(node, config)
+        except MissingDependencyError:
+            continue
+    node.get_logger().warning(
+        f'the gripper stays as it is: none of {", ".join(_GRIPPERS)} is installed'
+    )
+    return None
+
+
+def _missing(package: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f'the gripper needs the ROS package {package}, which is not installed. Install it, or set '
+        'the parameter gripper to none.'
+    )

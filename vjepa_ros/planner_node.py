@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node ``planner``: embedding, measured state and goal in, plan out.
+
+One step after the other: it plans from an image that was taken after the arm came to rest, hands
+the plan to the commander, and waits until the arm rests again. Callbacks are short and run one at
+a time; planning happens on the model's worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+import time
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64, Header
+from vjepa_msgs.msg import Embedding, Goal as GoalMessage, Plan as PlanMessage, Status
+from vjepa_planner import Goal, ModelPredictiveController, Observation
+from vjepa_planner.errors import VjepaPlannerError
+from vjepa_planner.planners import make_planner, make_recommended_planner
+from vjepa_ros import conversions, qos
+from vjepa_ros.model import Model
+from vjepa_ros.parameters import ConfigParameters
+from vjepa_ros.planner_inputs import NotReadyError, PlannerInputs, PlannerInputsConfig
+from vjepa_ros.settings import setting
+from vjepa_ros.spin import run
+from vjepa_ros.status import NAMESPACE, StatusReporter
+
+COMMANDER = 'commander'
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerChoice:
+    """Which planner searches; its settings are the parameters beside these."""
+
+    name: str = setting('cem', 'Planner: cem, random', read_only=True)
+    seed: int = setting(0, 'Seed of its randomness', minimum=0, maximum=2**31, read_only=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one planning cycle works on."""
+
+    observation: Observation
+    goal: Goal
+    stamp: int  # of the image [ns]
+
+
+class PlannerNode(Node):
+    """Plans one step whenever the arm rests, there is a goal, and all inputs are recent."""
+
+    def __init__(self, model: Model | None = None) -> None:
+        """Load the model, unless one is shared, and begin.
+
+        Raises:
+            VjepaPlannerError: Model or planner do not exist, or a parameter is out of range.
+        """
+        super().__init__('planner', namespace=NAMESPACE)
+        self._parameters = ConfigParameters(self, PlannerInputsConfig(), '', self._configure)
+        self._status = StatusReporter(self)
+        self._model = model or Model(self)
+        self._owns_model = model is None
+        self._declare_planner()
+        self._inputs = PlannerInputs(
+            self._parameters.value, self._model.name, self._model.world_model.embedding_shape
+        )
+        self._slot = self._model.worker.slot(self._plan)
+        self._busy = False
+        self._make_endpoints()
+        self._consider()
+
+    def destroy_node(self) -> None:
+        """End the worker, then the node."""
+        if self._owns_model:
+            self._model.close()
+        super().destroy_node()
+
+    # -- set-up --------------------------------------------------------------------------------
+
+    def _declare_planner(self) -> None:
+        """Declare ``planner.name`` and the settings of that planner, as the model recommends."""
+        config = self._model.world_model.config
+        choice = PlannerChoice(name=str(config.planner.get('name', 'cem')))
+        self._choice = ConfigParameters(self, choice, 'planner.').value
+        planner = make_recommended_planner(config.planner, self._choice.name)
+        self._settings = ConfigParameters(
+            self, planner.config, 'planner.', self._make_controller
+        )
+        self._make_controller()
+        if config.ee_frame != self._parameters.value.ee_frame:
+            self.get_logger().warning(
+                f'the model predicts the motion of {config.ee_frame}, but current_pose measures '
+                f'{self._parameters.value.ee_frame}: plans will be off'
+            )
+
+    def _make_controller(self) -> None:
+        settings = {
+            item.name: getattr(self._settings.value, item.name)
+            for item in fields(self._settings.value)
+        }
+        self._controller = ModelPredictiveController(
+            self._model.world_model,
+            make_planner(self._choice.name, **settings),
+            self._choice.seed,
+        )
+
+    def _configure(self) -> None:
+        self._inputs.config = self._parameters.value
+
+    def _make_endpoints(self) -> None:
+        options: dict[str, Any] = {'qos_overriding_options': qos.OVERRIDABLE}
+        self._plan_publisher = self.create_publisher(PlanMessage, 'plan', qos.RESULT, **options)
+        self._energy_publisher = self.create_publisher(Float64, 'energy', qos.RESULT, **options)
+        joint_states = self._parameters.value.joint_states_topic
+        inputs = self._inputs
+        for message, topic, take, profile in (
+            (Embedding, 'embedding', inputs.take_embedding, qos.RESULT),
+            (PoseStamped, 'current_pose', inputs.take_pose, qos.ROBOT_STATE),
+            (JointState, joint_states, inputs.take_joint_state, qos.ROBOT_STATE),
+            (GoalMessage, 'goal', inputs.take_goal, qos.GOAL),
+            (Status, 'status', self._take_status, qos.ALL_STATUS),
+        ):
+            self.create_subscription(message, topic, self._taking(take), profile, **options)
+
+    # -- callbacks -----------------------------------------------------------------------------
+
+    def _taking(self, take: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return a callback that takes a message, or says what is wrong with it, and goes on."""
+
+        def callback(message: object) -> None:
+            try:
+                take(message)
+            except VjepaPlannerError as error:
+                self._status.reject(str(error))
+            if isinstance(message, Embedding | GoalMessage):
+                self._consider()
+
+        return callback
+
+    def _take_status(self, message: Status) -> None:
+        if message.node == COMMANDER:
+            self._inputs.take_commander_status(message, time.monotonic_ns())
+            self._consider()
+
+    def _consider(self) -> None:
+        """Begin a planning cycle if everything for it is there; otherwise say what is not."""
+        if self._busy:
+            return
+        goal, stamp = self._inputs.goal, self._inputs.embedding_stamp
+        goal_id = goal.goal_id if goal else ''
+        try:
+            now = self.get_clock().now().nanoseconds
+            observation = self._inputs.observation(now, time.monotonic_ns())
+        except NotReadyError as error:
+            self._status.update(state=Status.WAITING, reason=str(error), goal_id=goal_id)
+            return
+        self._busy = True
+        self._status.update(state=Status.EXECUTING, reason='', goal_id=goal_id)
+        self._slot.put(_Job(observation, goal, stamp))
+
+    # -- on the worker -------------------------------------------------------------------------
+
+    def _plan(self, job: _Job) -> None:
+        try:
+            plan = self._controller.plan(job.observation, job.goal)
+            if self._inputs.goal is not job.goal:
+                return  # another goal is in force by now: nothing moves towards the old one
+            self._inputs.plan_sent(job.stamp, time.monotonic_ns())
+            header = Header(
+                stamp=conversions.stamp_from_nanoseconds(job.stamp),
+                frame_id=self._parameters.value.base_frame,
+            )
+            self._plan_publisher.publish(
+                conversions.plan_to_message(plan, job.observation.state, header)
+            )
+            self._energy_publisher.publish(Float64(data=plan.current_energy))
+            self._status.accept()
+        except (VjepaPlannerError, RuntimeError) as error:
+            self._status.reject(f'planning failed: {error}')
+        finally:
+            self._busy = False
+
+
+def main() -> int:
+    """Run the node as a process."""
+    return run(lambda: [PlannerNode()])
