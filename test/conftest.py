@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the ROS graph of a test run to itself, and makes its child processes test this tree."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+import os
+from pathlib import Path
+import sys
+import tempfile
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+_resources = ExitStack()
+
+
+def unused_domain_id() -> int:
+    """Return a ROS domain that no other test process of this machine uses while this one lives."""
+    try:
+        from domain_coordinator import domain_id
+    except ImportError:  # no ROS 2 here, so nothing will read it
+        return os.getpid() % 101
+    return _resources.enter_context(domain_id())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before the first test imports rclpy, and for all child processes."""
+    del config
+    log_folder = _resources.enter_context(tempfile.TemporaryDirectory(prefix='ros-log-'))
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    os.environ['ROS_DOMAIN_ID'] = str(unused_domain_id())
+    os.environ['ROS_LOG_DIR'] = log_folder
+    os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(ROOT / 'config' / 'fastdds_shm.xml')
+    # ROS 2 from wheels is an ament prefix, but nothing says so.
+    os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
+    # Like pytest's own `pythonpath` setting, for the processes that tests start.
+    paths = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
+    os.environ['PYTHONPATH'] = os.pathsep.join(paths)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the domain and the folder back."""
+    del config
+    _resources.close()
