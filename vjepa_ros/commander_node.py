@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.node import Node
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vjepa_msgs.msg import Plan
@@ -21,10 +20,10 @@ from vjepa_ros import conversions, qos
 from vjepa_ros.command_gate import CommandGate, GateConfig, PlannedStep
 from vjepa_ros.gripper import GripperConfig, make_gripper
 from vjepa_ros.motion import Pose
+from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
-from vjepa_ros.status import NAMESPACE, StatusReporter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class CommanderConfig:
     )
 
 
-class CommanderNode(Node):
+class CommanderNode(VjepaNode):
     """Turns plans into limited motions of the arm, and holds it otherwise."""
 
     def __init__(self) -> None:
@@ -52,11 +51,10 @@ class CommanderNode(Node):
         Raises:
             VjepaPlannerError: A parameter is wrong, or the gripper's package is missing.
         """
-        super().__init__('commander', namespace=NAMESPACE)
+        super().__init__('commander')
         self._config = ConfigParameters(self, CommanderConfig()).value
         self._limits = ConfigParameters(self, GateConfig(), '', self._configure)
         self._gripper_parameters = ConfigParameters(self, GripperConfig(), '', self._configure)
-        self._status = StatusReporter(self)
         self._gripper = make_gripper(self, self._gripper_parameters.value)
         self._gate = CommandGate(
             self._limits.value, self._send_target, started=self._config.autostart
@@ -76,12 +74,11 @@ class CommanderNode(Node):
             self.create_service(Trigger, name, self._triggering(action))
         self.create_timer(1.0 / self._config.command_rate, self._on_tick)
 
-    def destroy_node(self) -> None:
-        """Leave the arm at rest, then end the node."""
-        if self.context.ok():
-            self._gate.stop('the commander ends')
-            self._report()
-        super().destroy_node()
+    def close(self) -> None:
+        """Leave the arm at rest."""
+        super().close()
+        self._gate.stop('the commander has ended')
+        self._report()
 
     def _configure(self) -> None:
         self._gate.config = self._limits.value
@@ -172,7 +169,7 @@ class CommanderNode(Node):
 
     def _report(self) -> None:
         gate = self._gate
-        self._status.update(
+        self.status.update(
             state=int(gate.state),
             reason=gate.reason,
             accepted=gate.accepted,

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rclpy.node import Node
 from vjepa_ros.commander_node import CommanderNode
 from vjepa_ros.encoder_node import EncoderNode
 from vjepa_ros.goal_node import GoalNode
+from vjepa_ros.node import VjepaNode
 from vjepa_ros.planner_node import PlannerNode
 from vjepa_ros.spin import run
 
@@ -16,7 +16,7 @@ from vjepa_ros.spin import run
 _THREADS = 6
 
 
-def make_nodes() -> Sequence[Node]:
+def make_nodes() -> Sequence[VjepaNode]:
     """Return the four nodes; the model is chosen by the parameters of the encoder."""
     encoder = EncoderNode()
     return [CommanderNode(), GoalNode(), PlannerNode(encoder.model), encoder]

@@ -7,12 +7,11 @@ heartbeat and the images must not wait with it.
 
 from __future__ import annotations
 
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import CancelledError, TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 import time
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vjepa_msgs.msg import Embedding, Status
@@ -21,10 +20,10 @@ from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
 from vjepa_ros.model import Model
+from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
-from vjepa_ros.status import NAMESPACE, StatusReporter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +41,13 @@ class EncoderConfig:
     )
 
 
-class EncoderNode(Node):
+class EncoderNode(VjepaNode):
     """Encodes the newest image, again and again."""
 
     def __init__(self, model: Model | None = None) -> None:
         """Load the model, unless one is shared, and begin."""
-        super().__init__('encoder', namespace=NAMESPACE)
-        self._parameters = ConfigParameters(self, EncoderConfig())
-        self._status = StatusReporter(self)
+        super().__init__('encoder')
+        self._config = ConfigParameters(self, EncoderConfig())
         self.model = model or Model(self)
         self._owns_model = model is None
         self._slot = self.model.worker.slot(self._encode_newest)
@@ -64,17 +62,17 @@ class EncoderNode(Node):
         self.create_service(
             Encode, 'encode', self._on_encode, callback_group=MutuallyExclusiveCallbackGroup()
         )
-        self._status.update(state=Status.WAITING, reason='no image yet')
+        self.status.update(state=Status.WAITING, reason='no image yet')
 
-    def destroy_node(self) -> None:
-        """End the worker, then the node."""
+    def close(self) -> None:
+        """End the worker."""
+        super().close()
         if self._owns_model:
             self.model.close()
-        super().destroy_node()
 
     def _on_image(self, message: Image) -> None:
         now = time.monotonic()
-        if now - self._last_put >= 1.0 / self._parameters.value.max_rate:
+        if now - self._last_put >= 1.0 / self._config.value.max_rate:
             self._last_put = now
             self._slot.put(message)
 
@@ -83,17 +81,17 @@ class EncoderNode(Node):
             self._check_stamp(message.header)
             embedding = self._encoded(message)
         except (VjepaPlannerError, RuntimeError) as error:
-            self._status.update(state=Status.WAITING)
-            self._status.reject(f'image refused: {error}')
+            self.status.update(state=Status.WAITING)
+            self.status.reject(f'image refused: {error}')
             return
         self._publisher.publish(embedding)
-        self._status.accept()
-        self._status.update(state=Status.EXECUTING, reason='')
+        self.status.accept()
+        self.status.update(state=Status.EXECUTING, reason='')
 
     def _check_stamp(self, header: Header) -> None:
         stamp = conversions.nanoseconds_from_stamp(header.stamp)
         now = self.get_clock().now().nanoseconds
-        check_age('image', stamp, now, self._parameters.value.image_max_age)
+        check_age('image', stamp, now, self._config.value.image_max_age)
         if stamp <= self._last_stamp <= now:
             raise InvalidInputError('it is not newer than the one before.')
         self._last_stamp = stamp
@@ -104,7 +102,7 @@ class EncoderNode(Node):
         return conversions.embedding_to_message(embedding, self.model.name, message.header)
 
     def _on_encode(self, request: Encode.Request, response: Encode.Response) -> Encode.Response:
-        timeout = self._parameters.value.encode_timeout
+        timeout = self._config.value.encode_timeout
         try:
             future = self.model.worker.request(lambda: self._encoded(request.image))
             response.embedding = future.result(timeout)
@@ -112,6 +110,8 @@ class EncoderNode(Node):
         except FutureTimeoutError:
             future.cancel()
             response.message = f'the model did not answer within {timeout:g} s.'
+        except CancelledError:
+            response.message = 'the encoder ends.'
         except (VjepaPlannerError, RuntimeError) as error:
             response.message = str(error)
         return response

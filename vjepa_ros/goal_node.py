@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 import hashlib
 import threading
+import time
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -21,10 +21,12 @@ from vjepa_msgs.srv import Encode, SetGoalImage
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
+from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
-from vjepa_ros.status import NAMESPACE, StatusReporter
+
+_CLOSING_LATENCY = 0.2  # [s] until a service that waits notices that the process ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +42,13 @@ class GoalConfig:
     )
 
 
-class GoalNode(Node):
+class GoalNode(VjepaNode):
     """Keeps the goal in force, and replaces it when a new one is known to be good."""
 
     def __init__(self) -> None:
         """Begin without a goal."""
-        super().__init__('goal', namespace=NAMESPACE)
-        self._parameters = ConfigParameters(self, GoalConfig())
-        self._status = StatusReporter(self)
+        super().__init__('goal')
+        self._config = ConfigParameters(self, GoalConfig())
         self._goal_id = ''
         self._count = 0
         self._newest_image: Image | None = None
@@ -67,7 +68,7 @@ class GoalNode(Node):
         self.create_service(
             Trigger, 'capture_goal', self._on_capture_goal, callback_group=requests
         )
-        self._status.update(
+        self.status.update(
             state=Status.WAITING, reason='no goal set: call set_goal_image or capture_goal'
         )
 
@@ -103,7 +104,7 @@ class GoalNode(Node):
             raise InvalidInputError('no camera image has arrived yet. Is the camera running?')
         stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
         now = self.get_clock().now().nanoseconds
-        check_age('the camera image', stamp, now, self._parameters.value.image_max_age)
+        check_age('the camera image', stamp, now, self._config.value.image_max_age)
         return message
 
     def _set_goal(self, image: Image) -> None:
@@ -117,8 +118,8 @@ class GoalNode(Node):
         header = Header(stamp=self.get_clock().now().to_msg())
         self._publisher.publish(Goal(header=header, goal_id=self._goal_id, embedding=embedding))
         self.get_logger().info(f'goal {self._goal_id} is in force')
-        self._status.accept()
-        self._status.update(state=Status.IDLE, reason='', goal_id=self._goal_id)
+        self.status.accept()
+        self.status.update(state=Status.IDLE, reason='', goal_id=self._goal_id)
 
     def _encoded(self, image: Image) -> Embedding:
         """Return what the encoder answers.
@@ -128,13 +129,15 @@ class GoalNode(Node):
         """
         if not self._encoder.service_is_ready():
             raise InvalidInputError('the encoder is not running, its service encode is missing.')
-        timeout = self._parameters.value.encode_timeout
+        timeout = self._config.value.encode_timeout
         answered = threading.Event()
         future = self._encoder.call_async(Encode.Request(image=image))
         future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(timeout):
-            self._encoder.remove_pending_request(future)
-            raise InvalidInputError(f'the encoder did not answer within {timeout:g} s.')
+        deadline = time.monotonic() + timeout
+        while not answered.wait(_CLOSING_LATENCY):
+            if self.closing.is_set() or time.monotonic() > deadline:
+                self._encoder.remove_pending_request(future)
+                raise InvalidInputError(f'the encoder did not answer within {timeout:g} s.')
         answer = future.result()
         if not answer.success:
             raise InvalidInputError(answer.message)
@@ -143,7 +146,7 @@ class GoalNode(Node):
     def _refused(self, error: VjepaPlannerError) -> str:
         kept = f'goal {self._goal_id} stays in force' if self._goal_id else 'there is no goal yet'
         message = f'{error} ({kept})'
-        self._status.reject(f'goal refused: {message}')
+        self.status.reject(f'goal refused: {message}')
         return message
 
 

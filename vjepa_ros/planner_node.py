@@ -14,7 +14,6 @@ import time
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Header
 from vjepa_msgs.msg import Embedding, Goal as GoalMessage, Plan as PlanMessage, Status
@@ -23,11 +22,11 @@ from vjepa_planner.errors import VjepaPlannerError
 from vjepa_planner.planners import make_planner, make_recommended_planner
 from vjepa_ros import conversions, qos
 from vjepa_ros.model import Model
+from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.planner_inputs import NotReadyError, PlannerInputs, PlannerInputsConfig
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
-from vjepa_ros.status import NAMESPACE, StatusReporter
 
 COMMANDER = 'commander'
 
@@ -49,7 +48,7 @@ class _Job:
     stamp: int  # of the image [ns]
 
 
-class PlannerNode(Node):
+class PlannerNode(VjepaNode):
     """Plans one step whenever the arm rests, there is a goal, and all inputs are recent."""
 
     def __init__(self, model: Model | None = None) -> None:
@@ -58,25 +57,24 @@ class PlannerNode(Node):
         Raises:
             VjepaPlannerError: Model or planner do not exist, or a parameter is out of range.
         """
-        super().__init__('planner', namespace=NAMESPACE)
-        self._parameters = ConfigParameters(self, PlannerInputsConfig(), '', self._configure)
-        self._status = StatusReporter(self)
+        super().__init__('planner')
+        self._config = ConfigParameters(self, PlannerInputsConfig(), '', self._configure)
         self._model = model or Model(self)
         self._owns_model = model is None
         self._declare_planner()
         self._inputs = PlannerInputs(
-            self._parameters.value, self._model.name, self._model.world_model.embedding_shape
+            self._config.value, self._model.name, self._model.world_model.embedding_shape
         )
         self._slot = self._model.worker.slot(self._plan)
         self._busy = False
         self._make_endpoints()
         self._consider()
 
-    def destroy_node(self) -> None:
-        """End the worker, then the node."""
+    def close(self) -> None:
+        """End the worker."""
+        super().close()
         if self._owns_model:
             self._model.close()
-        super().destroy_node()
 
     # -- set-up --------------------------------------------------------------------------------
 
@@ -90,10 +88,10 @@ class PlannerNode(Node):
             self, planner.config, 'planner.', self._make_controller
         )
         self._make_controller()
-        if config.ee_frame != self._parameters.value.ee_frame:
+        if config.ee_frame != self._config.value.ee_frame:
             self.get_logger().warning(
                 f'the model predicts the motion of {config.ee_frame}, but current_pose measures '
-                f'{self._parameters.value.ee_frame}: plans will be off'
+                f'{self._config.value.ee_frame}: plans will be off'
             )
 
     def _make_controller(self) -> None:
@@ -108,13 +106,13 @@ class PlannerNode(Node):
         )
 
     def _configure(self) -> None:
-        self._inputs.config = self._parameters.value
+        self._inputs.config = self._config.value
 
     def _make_endpoints(self) -> None:
         options: dict[str, Any] = {'qos_overriding_options': qos.OVERRIDABLE}
         self._plan_publisher = self.create_publisher(PlanMessage, 'plan', qos.RESULT, **options)
         self._energy_publisher = self.create_publisher(Float64, 'energy', qos.RESULT, **options)
-        joint_states = self._parameters.value.joint_states_topic
+        joint_states = self._config.value.joint_states_topic
         inputs = self._inputs
         for message, topic, take, profile in (
             (Embedding, 'embedding', inputs.take_embedding, qos.RESULT),
@@ -134,7 +132,7 @@ class PlannerNode(Node):
             try:
                 take(message)
             except VjepaPlannerError as error:
-                self._status.reject(str(error))
+                self.status.reject(str(error))
             if isinstance(message, Embedding | GoalMessage):
                 self._consider()
 
@@ -155,10 +153,10 @@ class PlannerNode(Node):
             now = self.get_clock().now().nanoseconds
             observation = self._inputs.observation(now, time.monotonic_ns())
         except NotReadyError as error:
-            self._status.update(state=Status.WAITING, reason=str(error), goal_id=goal_id)
+            self.status.update(state=Status.WAITING, reason=str(error), goal_id=goal_id)
             return
         self._busy = True
-        self._status.update(state=Status.EXECUTING, reason='', goal_id=goal_id)
+        self.status.update(state=Status.EXECUTING, reason='', goal_id=goal_id)
         self._slot.put(_Job(observation, goal, stamp))
 
     # -- on the worker -------------------------------------------------------------------------
@@ -171,15 +169,15 @@ class PlannerNode(Node):
             self._inputs.plan_sent(job.stamp, time.monotonic_ns())
             header = Header(
                 stamp=conversions.stamp_from_nanoseconds(job.stamp),
-                frame_id=self._parameters.value.base_frame,
+                frame_id=self._config.value.base_frame,
             )
             self._plan_publisher.publish(
                 conversions.plan_to_message(plan, job.observation.state, header)
             )
             self._energy_publisher.publish(Float64(data=plan.current_energy))
-            self._status.accept()
+            self.status.accept()
         except (VjepaPlannerError, RuntimeError) as error:
-            self._status.reject(f'planning failed: {error}')
+            self.status.reject(f'planning failed: {error}')
         finally:
             self._busy = False
 

@@ -9,27 +9,27 @@ from types import FrameType
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.logging import get_logger
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 from vjepa_planner.errors import VjepaPlannerError
+from vjepa_ros.node import VjepaNode
 
 _SIGNAL_LATENCY = 0.2  # [s] at most until a signal is noticed
 
 
-def run(make_nodes: Callable[[], Sequence[Node]], *, threads: int = 1) -> int:
+def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> int:
     """Spin nodes until Ctrl-C or SIGTERM and return the exit code of the process.
 
-    Signals are handled here and not by rclpy, which would shut the context down at once: a node
-    can still say its last word in ``destroy_node``, such as the commander its hold.
+    Signals are handled here and not by rclpy, which would shut the context down at once: so a node
+    can still say its last word, such as the commander its hold.
 
     Args:
         make_nodes: Returns the nodes. It may raise a VjepaPlannerError, which ends the process
             with that one line and exit code 1.
         threads: Threads of the executor. More than one is for nodes in which a callback waits for
-            another one; see their modules.
+            something; see their modules.
     """
     stop = False
 
@@ -40,20 +40,43 @@ def run(make_nodes: Callable[[], Sequence[Node]], *, threads: int = 1) -> int:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    nodes: Sequence[Node] = ()
-    executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
     try:
         nodes = make_nodes()
-        for node in nodes:
-            executor.add_node(node)
+        executor = make_executor(nodes, threads)
         while not stop and rclpy.ok():
             executor.spin_once(timeout_sec=_SIGNAL_LATENCY)
+        end(executor, nodes)
     except (VjepaPlannerError, ParameterException) as error:
         get_logger('vjepa').fatal(str(error))
         return 1
     finally:
-        executor.shutdown(timeout_sec=1.0)
-        for node in nodes:
-            node.destroy_node()
         try_shutdown()
     return 0
+
+
+def make_executor(nodes: Sequence[VjepaNode], threads: int) -> Executor:
+    """Return an executor of the nodes with this many threads."""
+    executor = SingleThreadedExecutor() if threads == 1 else _WaitingExecutor(threads)
+    for node in nodes:
+        executor.add_node(node)
+    return executor
+
+
+def end(executor: Executor, nodes: Sequence[VjepaNode]) -> None:
+    """Close the nodes, let their callbacks finish, and destroy them."""
+    for node in nodes:
+        node.close()
+    executor.shutdown()
+    for node in nodes:
+        node.destroy_node()
+
+
+class _WaitingExecutor(MultiThreadedExecutor):
+    """A multi-threaded executor whose shutdown waits for callbacks, as is documented of it.
+
+    That of rclpy 7.1 returns at once, and callbacks then fail on what is destroyed below them.
+    """
+
+    def shutdown(self, timeout_sec: float | None = None) -> bool:
+        self._executor.shutdown(wait=True)
+        return super().shutdown(timeout_sec)

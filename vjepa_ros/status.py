@@ -10,9 +10,6 @@ from rclpy.node import Node
 from vjepa_msgs.msg import Status
 from vjepa_ros import qos
 
-NAMESPACE = 'vjepa'
-"""Where the nodes live unless they are remapped (``--ros-args -r __ns:=/elsewhere``)."""
-
 _HEARTBEAT = 0.2  # [s]
 _SILENT_FIELDS = {'accepted'}  # counts on in every heartbeat, which is often enough
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 import logging
 import threading
 from typing import Generic, TypeVar
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class BusyError(VjepaPlannerError):
-    """More requests wait for the model than it makes sense to queue."""
+    """The model takes no more requests."""
 
 
 class Worker:
@@ -34,7 +35,7 @@ class Worker:
     def __init__(self) -> None:
         """Start the thread."""
         self._condition = threading.Condition()
-        self._requests: deque[Callable[[], None]] = deque()
+        self._requests: deque[tuple[Future, Callable[[], object]]] = deque()
         self._slots: list[Slot] = []
         self._next_slot = 0
         self._closed = False
@@ -56,31 +57,26 @@ class Worker:
         """Run a function on the thread, before any slot's item, and return its future result.
 
         Raises:
-            BusyError: Too many requests are waiting.
+            BusyError: Too many requests are waiting, or the worker is closed.
         """
         future: Future[Result] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(function())
-            except Exception as error:  # whoever waits for the result raises it
-                future.set_exception(error)
-
         with self._condition:
+            if self._closed:
+                raise BusyError('the model is being unloaded.')
             if len(self._requests) >= _MAX_REQUESTS:
                 raise BusyError(
                     f'{_MAX_REQUESTS} requests wait for the model already. Try again later.'
                 )
-            self._requests.append(run)
+            self._requests.append((future, function))
             self._condition.notify()
         return future
 
     def close(self) -> None:
-        """Finish the work at hand, drop the rest and end the thread."""
+        """Finish the work at hand, cancel the rest and end the thread."""
         with self._condition:
             self._closed = True
+            for future, _ in self._requests:
+                future.cancel()
             self._condition.notify()
         self._thread.join()
 
@@ -96,7 +92,7 @@ class Worker:
         with self._condition:
             while not self._closed:
                 if self._requests:
-                    return self._requests.popleft()
+                    return partial(_answer, *self._requests.popleft())
                 for _ in self._slots:
                     slot = self._slots[self._next_slot]
                     self._next_slot = (self._next_slot + 1) % len(self._slots)
@@ -104,6 +100,16 @@ class Worker:
                         return work
                 self._condition.wait()
         return None
+
+
+def _answer(future: Future, function: Callable[[], object]) -> None:
+    """Run a function for whoever waits for its result."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(function())
+    except Exception as error:  # raised where the result is asked for
+        future.set_exception(error)
 
 
 class Slot(Generic[Item]):

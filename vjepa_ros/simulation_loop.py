@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded simulation in real time, on a thread of its own. No ROS here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+import logging
+import threading
+import time
+
+import numpy as np
+import numpy.typing as npt
+from vjepa_planner.simulation import CONTROL_PERIOD, FrankaSimulation
+from vjepa_planner.types import Image
+
+Float64Array = npt.NDArray[np.float64]
+
+_MAX_BEHIND = 0.5  # [s] a loop that is further behind than this drops the time it has lost
+_MAX_TARGETS = 256
+
+_log = logging.getLogger(__name__)
+
+
+class Pacer:
+    """Says which periods are due, so that on average they keep step with the wall clock.
+
+    Attributes:
+        factor: Simulated seconds per second of wall time.
+    """
+
+    def __init__(self, period: float, factor: float, now: float) -> None:
+        """Begin now.
+
+        Args:
+            period: Of the simulation [s].
+            factor: Simulated seconds per second of wall time.
+            now: Present steady time [s].
+        """
+        self.factor = factor
+        self._period = period
+        self._next = now
+
+    def due(self, now: float) -> list[float]:
+        """Return when the periods that are due were due [s], oldest first, and tick them off."""
+        if now - self._next > _MAX_BEHIND:
+            self._next = now
+        times = []
+        while self._next <= now:
+            times.append(self._next)
+            self._next += self._period / self.factor
+        return times
+
+    def wait(self, now: float) -> float:
+        """Return the time until the next period is due [s]."""
+        return max(0.0, self._next - now)
+
+
+@dataclass(frozen=True)
+class ArmMeasurement:
+    """What the arm's sensors say at one instant.
+
+    Attributes:
+        time: Simulated time since the start [s]; goes on over resets.
+        position: Of the tool centre point in the base frame, shape (3,) [m].
+        quaternion: Its orientation xyzw, shape (4,).
+        joint_positions: Shape (9,) [rad, m].
+        joint_velocities: Shape (9,) [rad/s, m/s].
+    """
+
+    time: float
+    position: Float64Array
+    quaternion: Float64Array
+    joint_positions: Float64Array
+    joint_velocities: Float64Array
+
+
+class SimulationLoop:
+    """Steps the simulation in real time, obeys the newest targets and hands out what it measures.
+
+    The target of the arm is latched: if no new one comes, the arm stays where it was told to be.
+
+    Attributes:
+        image_rate: Images per simulated second; 0 for none.
+    """
+
+    def __init__(
+        self,
+        simulation: FrankaSimulation,
+        on_measurement: Callable[[ArmMeasurement], None],
+        on_image: Callable[[Image, float], None],
+        *,
+        factor: float = 1.0,
+        image_rate: float = 5.0,
+    ) -> None:
+        """Begin to step ``simulation``, which belongs to the loop from now on.
+
+        Args:
+            simulation: What is stepped.
+            on_measurement: Called on the thread of the loop after every step.
+            on_image: Called likewise with every image and its simulated time [s].
+            factor: Simulated seconds per second of wall time.
+            image_rate: Images per simulated second.
+        """
+        self.image_rate = image_rate
+        self._simulation = simulation
+        self._on_measurement = on_measurement
+        self._on_image = on_image
+        self._pacer = Pacer(CONTROL_PERIOD, factor, time.monotonic())
+        self._targets: deque[tuple[float, Float64Array, Float64Array]] = deque(maxlen=_MAX_TARGETS)
+        self._stepped = threading.Condition()  # guards the simulation; notified after every step
+        self._time = 0.0
+        self._next_image = 0.0
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name='simulation', daemon=True)
+        self._thread.start()
+
+    # -- from other threads --------------------------------------------------------------------
+
+    def set_factor(self, factor: float) -> None:
+        """Change how many simulated seconds pass per second of wall time."""
+        self._pacer.factor = factor
+
+    def set_target_pose(self, position: Float64Array, quaternion: Float64Array) -> None:
+        """Send the tool centre point to a pose (3,) [m], (4,) xyzw; takes effect when it is due.
+
+        Targets keep the time at which they came, so that a loop that catches up after an image
+        follows the same path as one that was never late.
+        """
+        self._targets.append((time.monotonic(), position, quaternion))
+
+    def set_gripper_target(self, width: float, speed: float, force: float) -> None:
+        """Move the gripper to ``width`` [m] at ``speed`` [m/s] with up to ``force`` [N].
+
+        Raises:
+            InvalidInputError: A number is not finite, or speed or force is not positive.
+        """
+        with self._stepped:
+            self._simulation.set_gripper_target(width, speed, force)
+
+    def gripper_width(self) -> float:
+        """Return the opening of the gripper [m]."""
+        with self._stepped:
+            return self._simulation.gripper_width()
+
+    def reset(self, seed: int) -> None:
+        """Start a new episode; targets that have not taken effect are dropped."""
+        with self._stepped:
+            self._targets.clear()
+            self._simulation.reset(seed)
+
+    def wait_for_step(self, timeout: float = 1.0) -> float:
+        """Wait for the next step, at most ``timeout`` [s], and return the simulated time [s]."""
+        with self._stepped:
+            self._stepped.wait(timeout)
+            return self._time
+
+    def camera_matrix(self) -> Float64Array:
+        """Return the camera's intrinsics, shape (3, 3) [px]."""
+        return self._simulation.camera_matrix()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._thread.join()
+        self._simulation.close()
+
+    # -- on the thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closed:
+                self._step(self._pacer.due(time.monotonic()))
+                time.sleep(self._pacer.wait(time.monotonic()))
+        except Exception:
+            if not self._closed:  # a publisher that is gone already, while everything ends
+                _log.exception('the simulation stopped')
+
+    def _step(self, due: list[float]) -> None:
+        for moment in due:
+            with self._stepped:
+                while self._targets and self._targets[0][0] <= moment:
+                    self._simulation.set_target_pose(*self._targets.popleft()[1:])
+                self._simulation.advance(CONTROL_PERIOD)
+                self._time += CONTROL_PERIOD
+                measurement = self._measure()
+                self._stepped.notify_all()
+            self._on_measurement(measurement)
+        if self.image_rate > 0.0 and self._time >= self._next_image:
+            self._next_image = self._time + 1.0 / self.image_rate
+            with self._stepped:
+                image, moment = self._simulation.render(), self._time
+            self._on_image(image, moment)
+
+    def _measure(self) -> ArmMeasurement:
+        position, quaternion = self._simulation.ee_pose()
+        return ArmMeasurement(
+            self._time,
+            position,
+            quaternion,
+            self._simulation.joint_positions(),
+            self._simulation.joint_velocities(),
+        )
