@@ -16,11 +16,13 @@ from vjepa_planner.planners.base import (
     Proposal,
 )
 from vjepa_planner.planners.cem import CEMConfig, CrossEntropyMethod
+from vjepa_planner.planners.hold import HoldPlanner
 from vjepa_planner.planners.random import RandomPlanner
 
 __all__ = [
     'CEMConfig',
     'CrossEntropyMethod',
+    'HoldPlanner',
     'Planner',
     'PlannerConfig',
     'PlannerResult',
@@ -35,6 +37,7 @@ __all__ = [
 
 _PLANNERS: dict[str, tuple[type[PlannerConfig], Any]] = {
     'cem': (CEMConfig, CrossEntropyMethod),
+    'hold': (PlannerConfig, HoldPlanner),
     'random': (PlannerConfig, RandomPlanner),
 }
 

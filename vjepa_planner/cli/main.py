@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parses ``vjepa COMMAND ...`` and turns errors into one clear line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import logging
+import sys
+
+from vjepa_planner.cli import collect, demo, evaluate, plan, train
+from vjepa_planner.errors import VjepaPlannerError
+
+_COMMANDS = (demo, plan, evaluate, collect, train)
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; those of the process if left out.
+
+    Returns:
+        The exit status: 0, 1 for an error of ours, 130 after Ctrl-C; argparse exits with 2.
+    """
+    logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(name)s: %(message)s')
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (VjepaPlannerError, OSError) as error:
+        print(f'vjepa {options.command}: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f'\nvjepa {options.command}: interrupted', file=sys.stderr)
+        return _INTERRUPTED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``vjepa`` with all its commands."""
+    parser = argparse.ArgumentParser(
+        prog='vjepa',
+        description='Robot actions from a goal image, planned with V-JEPA 2-AC.',
+    )
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for module in _COMMANDS:
+        module.add_parser(commands)
+    return parser

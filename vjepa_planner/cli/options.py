@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options and output that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.model_files import DEFAULT_MODEL
+
+
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``."""
+    parser.add_argument(
+        '--model',
+        default=DEFAULT_MODEL,
+        help='name of a model, model directory or .pt file; "untrained" has random weights '
+        '(default: %(default)s)',
+    )
+
+
+def add_planner_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--planner`` and ``--set``."""
+    from vjepa_planner.planners import available_planners
+
+    parser.add_argument(
+        '--planner',
+        choices=available_planners(),
+        help='planner (default: what the model recommends)',
+    )
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='a setting of the planner, as JSON, for example --set num_samples=256; repeatable',
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the results here too')
+
+
+def parse_settings(assignments: list[str]) -> dict[str, object]:
+    """Return the settings given with ``--set``.
+
+    Raises:
+        InvalidInputError: One is not of the form NAME=VALUE with a JSON value.
+    """
+    settings: dict[str, object] = {}
+    for assignment in assignments:
+        name, separator, text = assignment.partition('=')
+        try:
+            settings[name] = json.loads(text)
+        except json.JSONDecodeError as error:
+            separator = ''
+            reason = f' ({error})'
+        else:
+            reason = ''
+        if not separator or not name:
+            raise InvalidInputError(
+                f'--set needs NAME=VALUE with a number or JSON value, got {assignment!r}{reason}.'
+            )
+    return settings
+
+
+def write_json(path: Path | None, content: dict[str, object]) -> None:
+    """Write ``content`` where ``--json`` said, if it was given."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + '\n')

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation found, as numbers with their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+import math
+
+import numpy as np
+
+from vjepa_planner.errors import InvalidInputError
+
+_Z_95 = 1.959964  # quantile of the standard normal for a two-sided 95 % interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeResult:
+    """One episode.
+
+    Attributes:
+        seed: Of the episode.
+        success: Whether the final distance is small enough.
+        distances: Distance to the goal before the first action and after each [m].
+        energies: Energy of the present image before each action.
+        seconds: Planning time of each action, from image to action [s].
+    """
+
+    seed: int
+    success: bool
+    distances: tuple[float, ...]
+    energies: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def final_distance(self) -> float:
+        """Distance at the end [m]."""
+        return self.distances[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReport:
+    """All episodes of a task.
+
+    Attributes:
+        task: Name of the task.
+        model: Name of the world model.
+        planner: Name of the planner.
+        results: One per episode.
+    """
+
+    task: str
+    model: str
+    planner: str
+    results: Sequence[EpisodeResult]
+
+    def __post_init__(self) -> None:
+        """Check that there is something to report."""
+        if not self.results:
+            raise InvalidInputError('a report needs at least one episode.')
+
+    @property
+    def success_rate(self) -> float:
+        """Share of successful episodes."""
+        return sum(result.success for result in self.results) / len(self.results)
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        """95 % interval of the success rate."""
+        return wilson_interval(sum(result.success for result in self.results), len(self.results))
+
+    @property
+    def seconds_per_action(self) -> float:
+        """Median planning time of one action, from image to action [s]."""
+        return float(np.median([s for result in self.results for s in result.seconds]))
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything as JSON-ready values."""
+        final = np.array([result.final_distance for result in self.results])
+        return {
+            'task': self.task,
+            'model': self.model,
+            'planner': self.planner,
+            'episodes': len(self.results),
+            'success_rate': self.success_rate,
+            'ci95': list(self.ci95),
+            'seconds_per_action': self.seconds_per_action,
+            'final_distance_median': float(np.median(final)),
+            'final_distance_p90': float(np.quantile(final, 0.9)),
+            'results': [asdict(result) for result in self.results],
+        }
+
+    def __str__(self) -> str:
+        """Return a table of one row with its heading."""
+        low, high = self.ci95
+        final = np.array([result.final_distance for result in self.results]) * 100
+        return (
+            f'{"task":<10}{"model":<14}{"planner":<10}{"episodes":>9}{"success":>9}'
+            f'{"95 % interval":>17}{"final distance (median, p90)":>31}{"s/action":>10}\n'
+            f'{self.task:<10}{self.model:<14}{self.planner:<10}{len(self.results):>9}'
+            f'{self.success_rate:>8.0%} {f"{low:.0%} .. {high:.0%}":>17}'
+            f'{f"{np.median(final):.1f} cm, {np.quantile(final, 0.9):.1f} cm":>30}'
+            f'{self.seconds_per_action:>10.2f}'
+        )
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a proportion (Wilson, 1927)."""
+    share, z2 = successes / trials, _Z_95**2
+    center = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = _Z_95 / (1 + z2 / trials)
+    half *= math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    return max(0.0, center - half), min(1.0, center + half)
