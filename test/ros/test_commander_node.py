@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commander between a plan and an arm that the observer plays: it goes where it is told to."""
+
+from __future__ import annotations
+
+from geometry_msgs.msg import PoseStamped
+import numpy as np
+import pytest
+from rclpy.parameter import Parameter
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from vjepa_msgs.msg import Plan, Status
+from vjepa_planner import geometry
+from vjepa_ros import conversions, qos
+from vjepa_ros.command_gate import GateState
+from vjepa_ros.commander_node import CommanderNode
+
+# The machine of a test may be slow: limits that are about time are tested without ROS.
+PATIENT = {
+    'gripper': 'none', 'state_max_age': 2.0, 'plan_max_age': 20.0, 'max_tracking_error': 0.2,
+}
+HOME = np.array([0.45, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0])
+
+
+class Arm:
+    """An ideal arm on the graph, which measures its pose 50 times per second."""
+
+    def __init__(self, graph) -> None:
+        self.graph = graph
+        self.position = HOME[:3]
+        self.quaternion = geometry.euler_to_quaternion_xyzw(HOME[3:6])
+        self.targets = graph.record(PoseStamped, 'target_pose', qos.COMMAND)
+        self._poses = graph.publisher(PoseStamped, 'current_pose', qos.ROBOT_STATE_SOURCE)
+        self._plans = graph.publisher(Plan, 'plan', qos.RESULT)
+        self.timer = graph.observer.create_timer(0.02, self.measure)
+
+    def measure(self) -> None:
+        if self.targets:
+            self.position, self.quaternion = conversions.pose_from_message(self.targets[-1])
+        header = Header(stamp=self.graph.now(), frame_id='fr3_link0')
+        self._poses.publish(conversions.pose_to_message(self.position, self.quaternion, header))
+
+    def wait_for_rest(self, state: int = Status.IDLE) -> None:
+        """Wait until the commander is in a state and would take a plan from an image of now."""
+        self.graph.wait_until(
+            lambda: self.graph.wait_for_status('commander', state).settled.sec, 'rest'
+        )
+
+    def plan(self, *translation: float, **changes: object) -> None:
+        """Send a plan from a fresh image; ``changes`` replace fields of the message."""
+        state = conversions.state_from_pose(self.position, self.quaternion, 0.0)
+        message = Plan(horizon=1, actions=[*translation, 0.0, 0.0, 0.0, 0.0], state=state)
+        message.header = Header(stamp=self.graph.now(), frame_id='fr3_link0')
+        for name, value in changes.items():
+            setattr(message, name, value)
+        self._plans.publish(message)
+
+
+@pytest.fixture
+def arm(graph) -> Arm:
+    graph.begin(commander={**PATIENT, 'autostart': True})
+    graph.start(CommanderNode())
+    arm = Arm(graph)
+    arm.wait_for_rest()
+    return arm
+
+
+def test_the_states_of_gate_and_message_are_the_same_numbers() -> None:
+    assert {state.name: int(state) for state in GateState} == {
+        name: getattr(Status, name) for name in GateState.__members__
+    }
+
+
+def test_a_plan_moves_the_arm_in_small_steps_and_is_answered_in_the_status(graph, arm) -> None:
+    arm.plan(0.06, 0.0, -0.02, goal_id='goal-7')
+    graph.wait_for_status('commander', Status.EXECUTING)
+    status = graph.wait_for_status('commander', Status.IDLE)
+    np.testing.assert_allclose(arm.position, HOME[:3] + [0.06, 0.0, -0.02], atol=1e-6)
+    positions = [conversions.pose_from_message(target)[0] for target in arm.targets]
+    steps = np.linalg.norm(np.diff([HOME[:3], *positions], axis=0), axis=1)
+    assert len(positions) > 10
+    assert steps.max() <= 0.25 * 0.05
+    assert (status.accepted, status.rejected, status.goal_id) == (1, 0, 'goal-7')
+    assert status.settled.sec >= status.plan_stamp.sec > 0
+
+
+@pytest.mark.parametrize(
+    ('changes', 'reason'),
+    [
+        ({'actions': [float('nan')] * 7}, 'NaN'),
+        ({'actions': [0.01] * 6}, '7 numbers'),
+        ({'horizon': 0, 'actions': []}, 'horizon 0'),
+        ({'state': np.full(7, np.inf)}, 'NaN or infinity'),
+        ({'actions': [5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]}, 'too large a jump'),
+        ({'header': Header(frame_id='fr3_link0')}, 'has no stamp'),
+        ({'state': HOME + 0.2}, 'from where the plan starts'),
+    ],
+)
+def test_a_bad_plan_never_moves_the_arm(graph, arm, changes, reason) -> None:
+    arm.plan(0.05, 0.0, 0.0, **changes)
+    graph.wait_for_status('commander', Status.HOLDING, reason)
+    assert [conversions.pose_from_message(t)[0].tolist() for t in arm.targets] == [
+        HOME[:3].tolist()
+    ], 'the measured pose, once'
+    arm.wait_for_rest(Status.HOLDING)
+    arm.plan(0.0, 0.03, 0.0)
+    graph.wait_for_status('commander', Status.IDLE)
+    np.testing.assert_allclose(arm.position, HOME[:3] + [0.0, 0.03, 0.0], atol=1e-6)
+
+
+def test_a_plan_in_another_frame_is_refused(graph, arm) -> None:
+    arm.plan(0.05, 0.0, 0.0, header=Header(stamp=graph.now(), frame_id='camera'))
+    graph.wait_for_status('commander', Status.HOLDING, "frame 'camera'")
+
+
+def test_a_second_publisher_of_targets_makes_it_refuse(graph, arm) -> None:
+    graph.observer.create_publisher(PoseStamped, 'target_pose', qos.COMMAND)
+    graph.wait_until(lambda: graph.observer.count_publishers('target_pose') == 2, 'discovery')
+
+    def refused() -> bool:  # the commander discovers it in its own time
+        arm.plan(0.0, 0.0, 0.0)
+        status = graph.status('commander')
+        return 'Only the commander may be' in status.reason
+
+    graph.wait_until(refused, 'refusal')
+
+
+def test_the_arm_holds_when_it_is_no_longer_measured(graph, arm) -> None:
+    arm.plan(0.14, 0.0, 0.0)
+    graph.wait_for_status('commander', Status.EXECUTING)
+    arm.timer.cancel()
+    graph.wait_for_status('commander', Status.WAITING, 'no measured pose any more')
+
+
+def test_stop_start_and_emergency_stop(graph, arm) -> None:
+    arm.plan(0.14, 0.0, 0.0)
+    graph.wait_for_status('commander', Status.EXECUTING)
+    graph.wait_until(lambda: len(arm.targets) > 5, 'motion')
+    assert graph.call(Trigger, 'e_stop').success
+    held = len(arm.targets)
+    graph.wait_for_status('commander', Status.E_STOPPED, 'release_e_stop')
+    assert arm.position[0] < HOME[0] + 0.12
+    refused = graph.call(Trigger, 'start')
+    assert not refused.success
+    assert 'release_e_stop' in refused.message
+    assert graph.call(Trigger, 'release_e_stop').success
+    arm.plan(0.05, 0.0, 0.0)
+    graph.wait_until(lambda: graph.status('commander').rejected == 1, 'refusal')
+    assert graph.call(Trigger, 'start').success
+    graph.wait_for_status('commander', Status.IDLE)
+    assert graph.call(Trigger, 'stop').success
+    graph.wait_for_status('commander', Status.STOPPED)
+    assert len(arm.targets) <= held + 2, 'a hold each, and no motion'
+
+
+def test_a_limit_can_be_changed_but_not_beyond_its_range(graph, arm) -> None:
+    node = graph._running[0][1][0]
+    assert node.set_parameters([Parameter('max_speed', value=0.05)])[0].successful
+    assert not node.set_parameters([Parameter('max_speed', value=9.0)])[0].successful
+    assert not node.set_parameters([Parameter('command_rate', value=100.0)])[0].successful
+    refused = node.set_parameters([Parameter('workspace_min', value=[1.0, 0.0, 0.0])])[0]
+    assert 'workspace_min and workspace_max' in refused.reason
+    before = len(arm.targets)
+    arm.plan(0.05, 0.0, 0.0)
+    graph.wait_for_status('commander', Status.EXECUTING)
+    graph.wait_for_status('commander', Status.IDLE)
+    assert (len(arm.targets) - before) / 50 >= 0.8 * 1.875 * 0.05 / 0.05
+
+
+def test_it_waits_for_start_unless_told_otherwise(graph) -> None:
+    graph.begin()
+    graph.start(CommanderNode())
+    graph.wait_for_status('commander', Status.STOPPED, 'call the service start')
+    graph.call(Trigger, 'start')
+    graph.wait_for_status('commander', Status.WAITING, 'started')
