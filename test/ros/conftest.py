@@ -23,7 +23,7 @@ from vjepa_ros import qos  # noqa: E402
 from vjepa_ros.node import VjepaNode  # noqa: E402
 from vjepa_ros.spin import end, make_executor  # noqa: E402
 
-TIMEOUT = 30.0  # [s] an order of magnitude above what anything here takes
+TIMEOUT = 60.0  # [s] an order of magnitude above what anything here takes
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout: float = TIMEOUT) -> Any:
@@ -37,10 +37,12 @@ def wait_until(condition: Callable[[], object], what: str, timeout: float = TIME
 
 def ros_arguments(folder: Path, parameters: dict[str, dict[str, Any]]) -> list[str]:
     """Return the command line that gives nodes these parameters, written to a file in a folder."""
+    if not parameters:
+        return ['--ros-args']
     content = {f'/**/{node}': {'ros__parameters': values} for node, values in parameters.items()}
     file = folder / 'parameters.yaml'
     file.write_text(json.dumps(content))
-    return ['--ros-args', '--params-file', str(file)] if content else []
+    return ['--ros-args', '--params-file', str(file)]
 
 
 class Graph:
