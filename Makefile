@@ -9,7 +9,8 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
-PIP_BUILD := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-index \
+# CI=1: scikit-build-core then waits longer for the answer of a busy machine's `cmake --version`.
+PIP_BUILD := CI=1 $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-index \
 	--no-deps --no-build-isolation
 INTERFACES := vjepa_msgs test/interfaces/franka_msgs test/interfaces/control_msgs
 INTERFACES_DONE := $(foreach package,$(INTERFACES),$(DONE)/interfaces/$(notdir $(package)))
