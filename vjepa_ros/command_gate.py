@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides what reaches the arm: one limited motion per good plan, and otherwise a hold.
 
-No ROS and no clock here: the caller hands in messages' contents and the time, and gets targets back
-through a function. All times are nanoseconds of one clock.
+No ROS and no clock here: the caller hands in what plans say, what was measured and the time, and
+gets targets back through a function. All times are nanoseconds of one clock.
 
 To *hold* means: the target becomes the last measured pose, once, and stays there.
 """
@@ -15,16 +15,17 @@ from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
+
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
 from vjepa_ros.ages import check_age
-from vjepa_ros.motion import limited_target, MotionLimits, Pose, Trajectory
-from vjepa_ros.settings import setting
+from vjepa_ros.gate_config import GateConfig
+from vjepa_ros.motion import limited_target, Pose, Trajectory
+from vjepa_ros.pose_monitor import PoseMonitor
+
+State = npt.NDArray[np.float64]
 
 _SECOND = 1_000_000_000  # [ns]
-_REST_DISTANCE = 0.001  # [m] less movement than this, and ...
-_REST_ANGLE = 0.01  # [rad] ... less rotation than this, for ...
-_REST_TIME = _SECOND // 10  # ... this long [ns], is rest
 _LONGEST_TICK = _SECOND // 20  # [ns] a motion advances by at most this, however late a tick comes
 
 
@@ -41,35 +42,6 @@ class GateState(IntEnum):
 
 _ACCEPTS_PLANS = (GateState.IDLE, GateState.HOLDING)
 _NEEDS_OPERATOR = (GateState.STOPPED, GateState.E_STOPPED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateConfig(MotionLimits):
-    """The limits of a motion, and the ages and errors beyond which the arm holds."""
-
-    plan_max_age: float = setting(
-        2.0, 'Plans whose image is older than this are refused [s]', minimum=0.01, maximum=60.0
-    )
-    state_max_age: float = setting(
-        0.2, 'The arm holds when no measured pose came for this long [s]',
-        minimum=0.01, maximum=10.0,
-    )
-    state_tolerance: float = setting(
-        0.02, 'Plans are refused when the arm is farther than this from where they start [m]',
-        minimum=0.001, maximum=0.2,
-    )
-    max_tracking_error: float = setting(
-        0.05, 'The arm holds when it is farther than this from its target [m]',
-        minimum=0.001, maximum=0.5,
-    )
-    settle_tolerance: float = setting(
-        0.02, 'Distance to the target at which a motion is complete [m]',
-        minimum=0.001, maximum=0.2,
-    )
-    settle_timeout: float = setting(
-        3.0, 'Time to come to rest after the last interpolated target [s]',
-        minimum=0.1, maximum=60.0,
-    )
 
 
 @dataclass(frozen=True)
@@ -117,8 +89,7 @@ class CommandGate:
         self.settled: int | None = None
         self.gripper_busy = False
         self._send_target = send_target
-        self._measured: _Measurement | None = None
-        self._rest: _Measurement | None = None
+        self._arm = PoseMonitor()
         self._motion: Trajectory | None = None
         self._elapsed = 0  # [ns] of the motion
         self._last_tick = 0
@@ -127,10 +98,7 @@ class CommandGate:
 
     def measure(self, pose: Pose, now: int) -> None:
         """Take a measured pose of the end effector."""
-        self._measured = _Measurement(pose, now)
-        rest = self._rest.pose if self._rest else None
-        if rest is None or rest.distance(pose) > _REST_DISTANCE or rest.angle(pose) > _REST_ANGLE:
-            self._rest = self._measured
+        self._arm.measure(pose, now)
 
     def submit(self, step: PlannedStep, now: int) -> float | None:
         """Start the motion of a plan, or refuse it.
@@ -212,7 +180,7 @@ class CommandGate:
         passed, self._last_tick = now - self._last_tick, now
         if passed < 0:
             self.hold('the clock jumped back')
-            self._measured = self._rest = None
+            self._arm.forget()
         if self.state is GateState.EXECUTING:
             self._elapsed += min(passed, _LONGEST_TICK)
             self._follow(now)
@@ -221,13 +189,14 @@ class CommandGate:
 
     def _follow(self, now: int) -> None:
         """Send the next target of the motion; end the motion, or hold when it goes wrong."""
-        assert self._motion is not None and self._measured is not None
+        assert self._motion is not None
+        assert self._arm.pose is not None
         elapsed = self._elapsed / _SECOND
         late = elapsed - self._motion.duration
         target = self._motion.at(elapsed)
-        error = target.distance(self._measured.pose)
-        if self._measured.age(now) > self.config.state_max_age:
-            self.hold(f'no measured pose for {self._measured.age(now):.2f} s while the arm moved')
+        error = target.distance(self._arm.pose)
+        if not self._is_fresh(now):
+            self.hold(f'no measured pose for {self._arm.age(now):.2f} s while the arm moved')
         elif error > self.config.max_tracking_error:
             self.hold(f'the arm is {error:.3f} m from its target: is it blocked?')
         elif late < _LONGEST_TICK / _SECOND:  # the last target is sent at least once
@@ -253,16 +222,14 @@ class CommandGate:
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _checked(
-        self, step: PlannedStep, now: int
-    ) -> tuple[Pose, npt.NDArray[np.float64], str]:
+    def _checked(self, step: PlannedStep, now: int) -> tuple[Pose, State, str]:
         """Return measured pose, target state and what was cut; raise why the plan is refused."""
-        if self.state not in _ACCEPTS_PLANS or self._measured is None or not self._is_fresh(now):
+        pose = self._arm.pose
+        if self.state not in _ACCEPTS_PLANS or pose is None or not self._is_fresh(now):
             raise InvalidInputError(f'the arm is not ready: {self.reason or "no measured pose"}.')
         check_age('its image', step.stamp, now, self.config.plan_max_age)
         if self.settled is None or step.stamp <= self.settled:
             raise InvalidInputError('its image was taken before the arm had come to rest.')
-        pose = self._measured.pose
         offset = float(np.linalg.norm(pose.position - step.state[:3]))
         if offset > self.config.state_tolerance:
             raise InvalidInputError(
@@ -273,28 +240,15 @@ class CommandGate:
 
     def _hold_as(self, state: GateState, reason: str) -> None:
         """Enter a state in which the arm holds; the target is set only if that is new."""
-        if self.state in (GateState.IDLE, GateState.EXECUTING) and self._measured is not None:
-            self._send_target(self._measured.pose)
+        pose = self._arm.pose
+        if self.state in (GateState.IDLE, GateState.EXECUTING) and pose is not None:
+            self._send_target(pose)
             self.settled = None
         self._motion = None
         self.state, self.reason = state, reason
 
     def _is_fresh(self, now: int) -> bool:
-        return self._measured is not None and (
-            self._measured.age(now) <= self.config.state_max_age
-        )
+        return self._arm.age(now) <= self.config.state_max_age
 
     def _at_rest(self, now: int) -> bool:
-        return self._rest is not None and self._is_fresh(now) and now - self._rest.time >= _REST_TIME
-
-
-@dataclass(frozen=True)
-class _Measurement:
-    """A measured pose and when it came in [ns]."""
-
-    pose: Pose
-    time: int
-
-    def age(self, now: int) -> float:
-        """Return how old it is [s]."""
-        return (now - self.time) / _SECOND
+        return self._arm.at_rest(now, self.config.state_max_age)

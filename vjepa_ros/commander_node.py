@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+
 from vjepa_msgs.msg import Plan
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
-from vjepa_ros.command_gate import CommandGate, GateConfig, PlannedStep
+from vjepa_ros.command_gate import CommandGate, PlannedStep
+from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.gripper import GripperConfig, make_gripper
 from vjepa_ros.motion import Pose
 from vjepa_ros.node import VjepaNode
@@ -37,7 +39,8 @@ class CommanderConfig:
         50.0, 'Rate of interpolated targets [Hz]', minimum=20.0, maximum=200.0, read_only=True
     )
     autostart: bool = setting(
-        False, 'Accept plans at once, instead of after a call of the service start',
+        False,
+        'Accept plans at once, instead of after a call of the service start',
         read_only=True,
     )
 
@@ -163,9 +166,7 @@ class CommanderNode(VjepaNode):
 
     def _send_target(self, pose: Pose) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._config.base_frame)
-        self._target.publish(
-            conversions.pose_to_message(pose.position, pose.quaternion, header)
-        )
+        self._target.publish(conversions.pose_to_message(pose.position, pose.quaternion, header))
 
     def _report(self) -> None:
         gate = self._gate

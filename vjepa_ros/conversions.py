@@ -16,9 +16,12 @@ import cv2
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 import numpy.typing as npt
-from sensor_msgs.msg import CameraInfo, Image as ImageMessage, JointState
+from sensor_msgs.msg import CameraInfo, JointState
+from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
-from vjepa_msgs.msg import Embedding, Plan as PlanMessage
+
+from vjepa_msgs.msg import Embedding
+from vjepa_msgs.msg import Plan as PlanMessage
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3

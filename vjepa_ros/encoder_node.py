@@ -7,13 +7,15 @@ heartbeat and the images must not wait with it.
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError, TimeoutError as FutureTimeoutError
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 import time
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+
 from vjepa_msgs.msg import Embedding, Status
 from vjepa_msgs.srv import Encode
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError

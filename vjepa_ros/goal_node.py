@@ -16,6 +16,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+
 from vjepa_msgs.msg import Embedding, Goal, Status
 from vjepa_msgs.srv import Encode, SetGoalImage
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
@@ -37,8 +38,10 @@ class GoalConfig:
         30.0, 'Longest wait for the encoder [s]', minimum=0.1, maximum=600.0
     )
     image_max_age: float = setting(
-        1.0, 'A camera image older than this is not captured as goal [s]',
-        minimum=0.01, maximum=60.0,
+        1.0,
+        'A camera image older than this is not captured as goal [s]',
+        minimum=0.01,
+        maximum=60.0,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.node import Node
+
 from vjepa_planner.errors import MissingDependencyError, UnknownNameError
 from vjepa_planner.robots import fr3
 from vjepa_ros.settings import setting
@@ -25,8 +26,10 @@ class GripperConfig:
     """How the gripper is driven."""
 
     gripper: str = setting(
-        'auto', 'Actions of the gripper: franka_msgs, control_msgs, none, or auto for the first '
-        'that is installed', read_only=True
+        'auto',
+        'Actions of the gripper: franka_msgs, control_msgs, none, or auto for the first '
+        'that is installed',
+        read_only=True,
     )
     gripper_namespace: str = setting(
         'franka_gripper', 'Where its actions are; /franka_gripper on a real arm', read_only=True

@@ -13,6 +13,7 @@ from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
+
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_ros.node import VjepaNode
@@ -110,7 +111,12 @@ class GripperServer:
         return _end(handle, result, reached)
 
     def _go(
-        self, handle: Any, feedback: Any, width: float, speed: float, force: float  # noqa: ANN401
+        self,
+        handle: Any,  # noqa: ANN401
+        feedback: Any,  # noqa: ANN401
+        width: float,
+        speed: float,
+        force: float,
     ) -> str:
         """Move the gripper until it arrives or stops; return what went wrong, or an empty text."""
         try:
@@ -144,7 +150,7 @@ def _tell(handle: Any, feedback: Any, width: float) -> None:  # noqa: ANN401
     handle.publish_feedback(feedback)
 
 
-def _end(handle: Any, result: Any, succeeded: bool) -> Any:  # noqa: ANN401, FBT001
+def _end(handle: Any, result: Any, succeeded: bool) -> Any:  # noqa: ANN401
     """Close a goal and return its result."""
     if handle.is_cancel_requested:
         handle.canceled()

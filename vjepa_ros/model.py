@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rclpy.node import Node
+
 from vjepa_planner import load_world_model
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
 from vjepa_ros.settings import setting
@@ -58,20 +59,28 @@ class MotionLimits:
         0.6, 'Largest rotation speed of the end effector [rad/s]', minimum=0.001, maximum=2.5
     )
     max_step: float = setting(
-        0.15, 'Longer displacements of one action are shortened to this [m]',
-        minimum=0.001, maximum=1.0,
+        0.15,
+        'Longer displacements of one action are shortened to this [m]',
+        minimum=0.001,
+        maximum=1.0,
     )
     max_step_rotation: float = setting(
-        0.5, 'Larger rotations of one action are reduced to this [rad]',
-        minimum=0.001, maximum=3.1,
+        0.5,
+        'Larger rotations of one action are reduced to this [rad]',
+        minimum=0.001,
+        maximum=3.1,
     )
     refused_step: float = setting(
-        0.3, 'Plans with a longer displacement in one action are refused [m]',
-        minimum=0.001, maximum=2.0,
+        0.3,
+        'Plans with a longer displacement in one action are refused [m]',
+        minimum=0.001,
+        maximum=2.0,
     )
     refused_step_rotation: float = setting(
-        1.5, 'Plans with a larger rotation in one action are refused [rad]',
-        minimum=0.001, maximum=3.1,
+        1.5,
+        'Plans with a larger rotation in one action are refused [rad]',
+        minimum=0.001,
+        maximum=3.1,
     )
     workspace_min: tuple[float, ...] = setting(
         (0.28, -0.45, 0.02), 'Lowest x y z of the end effector in the base frame [m]'
@@ -80,8 +89,11 @@ class MotionLimits:
         (0.75, 0.45, 0.6), 'Highest x y z of the end effector in the base frame [m]'
     )
     workspace_tolerance: float = setting(
-        0.15, 'Targets this far outside the workspace are moved onto its border, farther ones '
-        'are refused [m]', minimum=0.0, maximum=1.0,
+        0.15,
+        'Targets this far outside the workspace are moved onto its border, farther ones '
+        'are refused [m]',
+        minimum=0.0,
+        maximum=1.0,
     )
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 
 from rclpy.node import Node
+
 from vjepa_ros.status import StatusReporter
 
 NAMESPACE = 'vjepa'

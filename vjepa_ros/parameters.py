@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 import sys
 from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints, TypeVar
+from typing import Any, Generic, get_args, get_origin, get_type_hints, TypeVar
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -26,6 +26,7 @@ from rcl_interfaces.msg import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 
 Config = TypeVar('Config')
@@ -34,7 +35,7 @@ _NONE_AS_INTEGER = -1
 _INT64_MAX = 2**63 - 1
 
 
-class ConfigParameters:
+class ConfigParameters(Generic[Config]):
     """The parameters of a node that stand for one dataclass, and their present values.
 
     Attributes:
@@ -156,6 +157,4 @@ def _pair(text: str, name: str) -> tuple[str, float]:
     try:
         return key.strip(), float(number)
     except ValueError:
-        raise InvalidInputError(
-            f"{name} must hold strings like 'z=0.0', got {text!r}."
-        ) from None
+        raise InvalidInputError(f"{name} must hold strings like 'z=0.0', got {text!r}.") from None

@@ -9,7 +9,9 @@ from geometry_msgs.msg import PoseStamped
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import JointState
-from vjepa_msgs.msg import Embedding, Goal as GoalMessage, Status
+
+from vjepa_msgs.msg import Embedding, Status
+from vjepa_msgs.msg import Goal as GoalMessage
 from vjepa_planner import Goal, Observation
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
@@ -42,16 +44,21 @@ class PlannerInputsConfig:
         2.0, 'No plan is made from an image older than this [s]', minimum=0.01, maximum=60.0
     )
     state_max_age: float = setting(
-        0.5, 'No plan is made from a measured state older than this [s]',
-        minimum=0.01, maximum=60.0,
+        0.5,
+        'No plan is made from a measured state older than this [s]',
+        minimum=0.01,
+        maximum=60.0,
     )
     wait_for_commander: bool = setting(
-        True, 'Plan only when the commander is ready, from an image taken after the arm came to '
-        'rest; false: plan from every embedding'
+        True,
+        'Plan only when the commander is ready, from an image taken after the arm came to '
+        'rest; false: plan from every embedding',
     )
     answer_timeout: float = setting(
-        2.0, 'A plan that the commander does not mention for this long is given up [s]',
-        minimum=0.1, maximum=60.0,
+        2.0,
+        'A plan that the commander does not mention for this long is given up [s]',
+        minimum=0.1,
+        maximum=60.0,
     )
 
 

@@ -16,7 +16,10 @@ from typing import Any
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Header
-from vjepa_msgs.msg import Embedding, Goal as GoalMessage, Plan as PlanMessage, Status
+
+from vjepa_msgs.msg import Embedding, Status
+from vjepa_msgs.msg import Goal as GoalMessage
+from vjepa_msgs.msg import Plan as PlanMessage
 from vjepa_planner import Goal, ModelPredictiveController, Observation
 from vjepa_planner.errors import VjepaPlannerError
 from vjepa_planner.planners import make_planner, make_recommended_planner
@@ -84,9 +87,7 @@ class PlannerNode(VjepaNode):
         choice = PlannerChoice(name=str(config.planner.get('name', 'cem')))
         self._choice = ConfigParameters(self, choice, 'planner.').value
         planner = make_recommended_planner(config.planner, self._choice.name)
-        self._settings = ConfigParameters(
-            self, planner.config, 'planner.', self._make_controller
-        )
+        self._settings = ConfigParameters(self, planner.config, 'planner.', self._make_controller)
         self._make_controller()
         if config.ee_frame != self._config.value.ee_frame:
             self.get_logger().warning(
@@ -155,6 +156,7 @@ class PlannerNode(VjepaNode):
         except NotReadyError as error:
             self.status.update(state=Status.WAITING, reason=str(error), goal_id=goal_id)
             return
+        assert goal is not None  # there is no observation without
         self._busy = True
         self.status.update(state=Status.EXECUTING, reason='', goal_id=goal_id)
         self._slot.put(_Job(observation, goal, stamp))

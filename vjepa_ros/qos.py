@@ -18,7 +18,9 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 OVERRIDABLE = QoSOverridingOptions.with_default_policies()
 
 
-def _profile(reliability: ReliabilityPolicy, durability: DurabilityPolicy, depth: int) -> QoSProfile:
+def _profile(
+    reliability: ReliabilityPolicy, durability: DurabilityPolicy, depth: int
+) -> QoSProfile:
     return QoSProfile(
         reliability=reliability,
         durability=durability,
@@ -31,7 +33,7 @@ IMAGE = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 1)
 """For who takes images: the newest one only; matches every camera driver."""
 
 CAMERA = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE, 1)
-"""For who makes images: also matches subscribers that ask for reliable ones, such as a recorder."""
+"""For who makes images: matches subscribers that ask for reliable ones too, such as recorders."""
 
 ROBOT_STATE = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 5)
 """For who takes joint states and measured poses."""
@@ -46,13 +48,13 @@ STATUS = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 
 """What a node does, latched."""
 
 ALL_STATUS = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 20)
-"""For who listens to the status of all nodes: they share one topic, and none may crowd out another."""
+"""For who listens to the status of all nodes: they share a topic, and none may crowd one out."""
 
 RESULT = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE, 1)
 """Embeddings, plans and energies: the newest one only."""
 
 COMMAND = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE, 1)
-"""Targets for the robot: the newest one only, and never an old one for a controller that starts."""
+"""Targets for the robot: the newest one only, and none from before a controller started."""
 
 CLOCK = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 1)
 """The time of the simulation."""

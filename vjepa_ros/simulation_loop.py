@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import numpy.typing as npt
+
 from vjepa_planner.simulation import CONTROL_PERIOD, FrankaSimulation
 from vjepa_planner.types import Image
 

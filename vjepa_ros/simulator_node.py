@@ -12,9 +12,11 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image as ImageMessage, JointState
+from sensor_msgs.msg import CameraInfo, JointState
+from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+
 from vjepa_msgs.msg import Status
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
@@ -37,8 +39,10 @@ class SimulatorConfig:
     """What the simulator shows, and how fast."""
 
     seed: int = setting(
-        0, 'Seed of object places, start pose and looks; takes effect at the next reset',
-        minimum=0, maximum=2**31,
+        0,
+        'Seed of object places, start pose and looks; takes effect at the next reset',
+        minimum=0,
+        maximum=2**31,
     )
     vary: tuple[str, ...] = setting(
         ('',), 'Looks that depend on the seed: colors, lights, camera', read_only=True
@@ -47,8 +51,11 @@ class SimulatorConfig:
         _LOOKS.renderer, 'Camera: ray (no OpenGL needed) or gl', read_only=True
     )
     image_size: int = setting(
-        _LOOKS.image_size, 'Width and height of the images [px]',
-        minimum=16, maximum=2048, read_only=True,
+        _LOOKS.image_size,
+        'Width and height of the images [px]',
+        minimum=16,
+        maximum=2048,
+        read_only=True,
     )
     image_rate: float = setting(5.0, 'Rate of the images [Hz]', minimum=0.1, maximum=60.0)
     real_time_factor: float = setting(
@@ -57,9 +64,7 @@ class SimulatorConfig:
     publish_clock: bool = setting(
         False, 'Publish /clock and stamp with simulated time', read_only=True
     )
-    joint_states_topic: str = setting(
-        '/joint_states', 'Topic of the joint states', read_only=True
-    )
+    joint_states_topic: str = setting('/joint_states', 'Topic of the joint states', read_only=True)
     gripper_namespace: str = setting(
         'franka_gripper', 'Where the actions of the gripper are', read_only=True
     )
@@ -96,7 +101,10 @@ class SimulatorNode(VjepaNode):
         )
         self._gripper = GripperServer(self, self._loop, config.gripper_namespace)
         self.create_subscription(
-            PoseStamped, 'target_pose', self._on_target, qos.COMMAND,
+            PoseStamped,
+            'target_pose',
+            self._on_target,
+            qos.COMMAND,
             qos_overriding_options=qos.OVERRIDABLE,
         )
         self.create_service(Trigger, 'reset', self._on_reset)
@@ -119,9 +127,9 @@ class SimulatorNode(VjepaNode):
         self._joint_publisher = self.create_publisher(
             JointState, config.joint_states_topic, qos.ROBOT_STATE_SOURCE, **options
         )
-        self._clock_publisher = self.create_publisher(Clock, '/clock', qos.CLOCK) if (
-            config.publish_clock
-        ) else None
+        self._clock_publisher = (
+            self.create_publisher(Clock, '/clock', qos.CLOCK) if (config.publish_clock) else None
+        )
 
     def _configure(self) -> None:
         self._loop.image_rate = self._config.value.image_rate

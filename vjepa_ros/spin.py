@@ -13,6 +13,7 @@ from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecu
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
+
 from vjepa_planner.errors import VjepaPlannerError
 from vjepa_ros.node import VjepaNode
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a node says what it is doing: on the topic ``status``, at every change and as a heartbeat."""
+"""How a node says what it does: on the topic ``status``, at every change and as a heartbeat."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+
 from vjepa_msgs.msg import Status
 from vjepa_ros import qos
 

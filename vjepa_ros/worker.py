@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from functools import partial
 import logging
 import threading
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from vjepa_planner.errors import VjepaPlannerError
 
@@ -35,8 +35,8 @@ class Worker:
     def __init__(self) -> None:
         """Start the thread."""
         self._condition = threading.Condition()
-        self._requests: deque[tuple[Future, Callable[[], object]]] = deque()
-        self._slots: list[Slot] = []
+        self._requests: deque[tuple[Future[Any], Callable[[], object]]] = deque()
+        self._slots: list[Slot[Any]] = []
         self._next_slot = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name='model', daemon=True)
@@ -102,7 +102,7 @@ class Worker:
         return None
 
 
-def _answer(future: Future, function: Callable[[], object]) -> None:
+def _answer(future: Future[Any], function: Callable[[], object]) -> None:
     """Run a function for whoever waits for its result."""
     if not future.set_running_or_notify_cancel():
         return

@@ -18,6 +18,7 @@ pytest.importorskip('vjepa_msgs', reason='make builds it')
 
 from rclpy.executors import Executor, SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
+
 from vjepa_msgs.msg import Status  # noqa: E402
 from vjepa_ros import qos  # noqa: E402
 from vjepa_ros.node import VjepaNode  # noqa: E402
@@ -172,7 +173,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path = tmp_path_factory.mktemp('models') / 'tiny'
     planner = {
-        'name': 'cem', 'num_samples': 16, 'num_iterations': 2, 'num_elites': 4,
+        'name': 'cem',
+        'num_samples': 16,
+        'num_iterations': 2,
+        'num_elites': 4,
         'max_translation': 0.05,
     }
     extra = {'name': 'tiny', 'image_size': 32, 'ee_frame': 'fr3_hand_tcp', 'planner': planner}

@@ -15,6 +15,7 @@ import pytest
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+
 from vjepa_msgs.msg import Goal, Plan, Status
 from vjepa_msgs.srv import SetGoalImage
 from vjepa_ros import conversions, qos
@@ -49,7 +50,7 @@ class Processes:
     def close(self) -> None:
         for module, process in self.running.items():
             process.kill()
-            print(f'--- {module} ---', process.communicate()[1], sep='\n')  # shown on failure
+            sys.stdout.write(f'--- {module} ---\n{process.communicate()[1]}\n')
 
 
 @pytest.fixture
@@ -115,9 +116,7 @@ def test_goals_move_the_arm_bad_ones_do_not_and_everything_ends_cleanly(
 
     second = set_goal(robot, image=conversions.image_to_message(camera_image, Header()))
     assert second.success, second.message
-    robot.wait_until(
-        lambda: robot.plans[-1].goal_id == second.goal_id, 'a plan for the new goal'
-    )
+    robot.wait_until(lambda: robot.plans[-1].goal_id == second.goal_id, 'a plan for the new goal')
     assert wait_for_motions(robot, 1).goal_id == second.goal_id
 
     assert robot.call(Trigger, 'stop').success

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gate lets through to the arm, and when it holds. No ROS: an ideal arm and made-up time."""
+"""What the gate lets through to the arm, and when it holds: an ideal arm and made-up time."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
-from vjepa_ros.command_gate import CommandGate, GateConfig, GateState, PlannedStep
+from vjepa_ros.command_gate import CommandGate, GateState, PlannedStep
+from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.motion import limited_target, MotionLimits, Pose, Trajectory
 
 SECOND = 1_000_000_000
@@ -19,7 +23,9 @@ def pose_of(state: np.ndarray) -> Pose:
     return Pose(state[:3].copy(), geometry.euler_to_quaternion_xyzw(state[3:6]))
 
 
-def action(*translation: float, rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+def action(
+    *translation: float, rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> np.ndarray:
     return np.array([*translation, *rotation, 0.0])
 
 
@@ -48,9 +54,7 @@ class Arm:
 
     def step(self, change: np.ndarray, *, age: float = 0.0) -> PlannedStep:
         position, quaternion = self.pose.position, self.pose.quaternion
-        state = np.concatenate(
-            [position, geometry.quaternion_xyzw_to_euler(quaternion), [0.0]]
-        )
+        state = np.concatenate([position, geometry.quaternion_xyzw_to_euler(quaternion), [0.0]])
         return PlannedStep(change, state, self.now - int(age * SECOND), 'goal-1')
 
     def plan(self, change: np.ndarray, *, age: float = 0.0) -> float | None:
@@ -70,7 +74,9 @@ def test_a_good_plan_moves_the_arm_by_its_first_action_and_then_it_rests(arm: Ar
     assert closedness == 0.0
     arm.run(2.0)
     assert arm.gate.state is GateState.IDLE
-    np.testing.assert_allclose(arm.pose.position, HOME[:3] + [0.05, -0.03, 0.02], atol=1e-9)
+    np.testing.assert_allclose(
+        arm.pose.position, HOME[:3] + np.array([0.05, -0.03, 0.02]), atol=1e-9
+    )
     assert arm.pose.angle(pose_of(HOME)) == pytest.approx(0.2)
     count = len(arm.targets)
     arm.run(1.0)
@@ -81,7 +87,8 @@ def test_a_good_plan_moves_the_arm_by_its_first_action_and_then_it_rests(arm: Ar
 def test_no_two_targets_in_a_row_exceed_speed_or_acceleration(seed: int) -> None:
     rng = np.random.default_rng(seed)
     config = GateConfig(
-        max_speed=rng.uniform(0.05, 0.5), max_acceleration=rng.uniform(0.2, 2.0),
+        max_speed=rng.uniform(0.05, 0.5),
+        max_acceleration=rng.uniform(0.2, 2.0),
         max_rotation_speed=rng.uniform(0.1, 1.0),
     )
     arm = Arm(config)
@@ -92,7 +99,7 @@ def test_no_two_targets_in_a_row_exceed_speed_or_acceleration(seed: int) -> None
     dt = TICK / SECOND
     positions = np.array([target.position for target in arm.targets])
     velocities = np.diff(positions, axis=0) / dt
-    turns = [one.angle(other) for one, other in zip(arm.targets, arm.targets[1:])]
+    turns = [one.angle(other) for one, other in pairwise(arm.targets)]
     assert arm.gate.accepted == 1
     assert np.linalg.norm(velocities, axis=1).max() <= config.max_speed * (1 + 1e-6)
     accelerations = np.diff(velocities, axis=0) / dt
@@ -160,7 +167,7 @@ def test_a_jump_is_refused_and_a_long_step_is_shortened(arm: Arm) -> None:
     arm.plan(action(0.0, 0.2, 0.0))
     assert 'shortened from 0.200 m to 0.15 m' in arm.gate.reason
     arm.run(3.0)
-    np.testing.assert_allclose(arm.pose.position, HOME[:3] + [0.0, 0.15, 0.0], atol=1e-9)
+    np.testing.assert_allclose(arm.pose.position, HOME[:3] + np.array([0.0, 0.15, 0.0]), atol=1e-9)
 
 
 def test_a_bad_plan_in_a_motion_stops_it(arm: Arm) -> None:
@@ -180,7 +187,7 @@ def test_an_early_good_plan_leaves_the_motion_alone(arm: Arm) -> None:
     arm.run(0.3)
     arm.plan(action(-0.1, 0.0, 0.0))
     arm.run(2.0)
-    np.testing.assert_allclose(arm.pose.position, HOME[:3] + [0.1, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose(arm.pose.position, HOME[:3] + np.array([0.1, 0.0, 0.0]), atol=1e-9)
 
 
 def test_the_arm_holds_when_its_pose_is_no_longer_measured(arm: Arm) -> None:
@@ -260,7 +267,7 @@ def test_a_motion_is_complete_only_when_the_gripper_is(arm: Arm) -> None:
 
 
 def test_a_trajectory_begins_at_the_start_and_ends_at_the_target() -> None:
-    start, target = pose_of(HOME), pose_of(HOME + [0.1, 0.0, -0.1, 0.1, 0.0, 0.3, 0.0])
+    start, target = pose_of(HOME), pose_of(HOME + np.array([0.1, 0.0, -0.1, 0.1, 0.0, 0.3, 0.0]))
     trajectory = Trajectory(start, target, MotionLimits())
     assert trajectory.at(0.0).distance(start) == 0.0
     assert trajectory.at(trajectory.duration).distance(target) == 0.0

@@ -9,6 +9,7 @@ import pytest
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+
 from vjepa_msgs.msg import Plan, Status
 from vjepa_planner import geometry
 from vjepa_ros import conversions, qos
@@ -17,7 +18,10 @@ from vjepa_ros.commander_node import CommanderNode
 
 # The machine of a test may be slow: limits that are about time are tested without ROS.
 PATIENT = {
-    'gripper': 'none', 'state_max_age': 2.0, 'plan_max_age': 20.0, 'max_tracking_error': 0.2,
+    'gripper': 'none',
+    'state_max_age': 2.0,
+    'plan_max_age': 20.0,
+    'max_tracking_error': 0.2,
 }
 HOME = np.array([0.45, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0])
 
@@ -75,7 +79,7 @@ def test_a_plan_moves_the_arm_in_small_steps_and_is_answered_in_the_status(graph
     arm.plan(0.06, 0.0, -0.02, goal_id='goal-7')
     graph.wait_for_status('commander', Status.EXECUTING)
     status = graph.wait_for_status('commander', Status.IDLE)
-    np.testing.assert_allclose(arm.position, HOME[:3] + [0.06, 0.0, -0.02], atol=1e-6)
+    np.testing.assert_allclose(arm.position, HOME[:3] + np.array([0.06, 0.0, -0.02]), atol=1e-6)
     positions = [conversions.pose_from_message(target)[0] for target in arm.targets]
     steps = np.linalg.norm(np.diff([HOME[:3], *positions], axis=0), axis=1)
     assert len(positions) > 10
@@ -105,7 +109,7 @@ def test_a_bad_plan_never_moves_the_arm(graph, arm, changes, reason) -> None:
     arm.wait_for_rest(Status.HOLDING)
     arm.plan(0.0, 0.03, 0.0)
     graph.wait_for_status('commander', Status.IDLE)
-    np.testing.assert_allclose(arm.position, HOME[:3] + [0.0, 0.03, 0.0], atol=1e-6)
+    np.testing.assert_allclose(arm.position, HOME[:3] + np.array([0.0, 0.03, 0.0]), atol=1e-6)
 
 
 def test_a_plan_in_another_frame_is_refused(graph, arm) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
-from vjepa_msgs.msg import Embedding, Plan as PlanMessage
+
+from vjepa_msgs.msg import Embedding
+from vjepa_msgs.msg import Plan as PlanMessage
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.types import Plan
@@ -76,7 +78,7 @@ def test_an_image_file_is_read_as_rgb(image: np.ndarray, tmp_path: Path) -> None
 
 def test_a_missing_file_a_directory_and_a_broken_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / 'broken.png').write_bytes(b'\x89PNG\r\n\x1a\nnothing behind the signature')
-    with pytest.raises(InvalidInputError, match='no image file .*missing.png'):
+    with pytest.raises(InvalidInputError, match=r'no image file .*missing\.png'):
         conversions.read_image(str(tmp_path / 'missing.png'))
     with pytest.raises(InvalidInputError, match='no image file'):
         conversions.read_image(str(tmp_path))
@@ -108,8 +110,13 @@ def test_a_wrong_embedding_is_refused(message: Embedding) -> None:
 def test_a_plan_survives_the_round_trip() -> None:
     state = np.array([0.4, 0.1, 0.2, 3.1, 0.0, -0.1, 0.5])
     plan = Plan(
-        actions=np.arange(14.0).reshape(2, 7), energy=0.25, current_energy=0.5, evaluations=64,
-        duration=0.3, stamp=1.0, goal_id='goal-1',
+        actions=np.arange(14.0).reshape(2, 7),
+        energy=0.25,
+        current_energy=0.5,
+        evaluations=64,
+        duration=0.3,
+        stamp=1.0,
+        goal_id='goal-1',
     )
     message = conversions.plan_to_message(plan, state, HEADER)
     np.testing.assert_array_equal(conversions.actions_from_message(message), plan.actions)

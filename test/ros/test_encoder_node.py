@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+
 from vjepa_msgs.msg import Embedding, Status
 from vjepa_msgs.srv import Encode
 from vjepa_planner import load_world_model

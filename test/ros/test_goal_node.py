@@ -9,6 +9,7 @@ import pytest
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+
 from vjepa_msgs.msg import Goal, Status
 from vjepa_msgs.srv import SetGoalImage
 from vjepa_ros import conversions, qos

@@ -10,6 +10,7 @@ import pytest
 from rcl_interfaces.msg import ParameterType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.parameter import Parameter
+
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.planners import CEMConfig
 from vjepa_ros.motion import MotionLimits
@@ -23,9 +24,7 @@ class Example:
     count: int = setting(3, 'Count', minimum=1)
     first: int | None = setting(None, 'First step', minimum=0)
     name: str = setting('cem', 'Name', read_only=True)
-    held: Mapping[str, float] = field(
-        default_factory=dict, metadata={'description': 'Held axes'}
-    )
+    held: Mapping[str, float] = field(default_factory=dict, metadata={'description': 'Held axes'})
     looks: frozenset[str] = setting(frozenset({'lights'}), 'Looks')
 
 
@@ -40,7 +39,8 @@ def test_descriptions_units_and_ranges_are_those_of_the_dataclass(graph) -> None
     assert speed.description == 'Speed [m/s]'
     assert speed.type == ParameterType.PARAMETER_DOUBLE
     assert (speed.floating_point_range[0].from_value, speed.floating_point_range[0].to_value) == (
-        0.0, 1.0,
+        0.0,
+        1.0,
     )
     assert graph.observer.describe_parameter('example.count').integer_range[0].from_value == 1
     assert graph.observer.describe_parameter('example.name').read_only
@@ -68,7 +68,10 @@ def test_a_change_takes_effect_as_a_whole_and_is_told(graph) -> None:
         graph.observer, Example(), on_change=lambda: told.append(parameters.value)
     )
     for name, value in (
-        ('speed', 0.5), ('first', 2), ('held', ['z=0.1', 'gripper=1']), ('looks', ['']),
+        ('speed', 0.5),
+        ('first', 2),
+        ('held', ['z=0.1', 'gripper=1']),
+        ('looks', ['']),
     ):
         assert set_parameter(graph.observer, name, value).successful
     assert told[-1] == Example(

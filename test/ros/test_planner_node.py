@@ -9,6 +9,7 @@ import pytest
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Header
+
 from vjepa_msgs.msg import Embedding, Goal, Plan, Status
 from vjepa_planner import geometry, load_world_model
 from vjepa_ros import conversions, qos
@@ -74,10 +75,15 @@ class Surroundings:
 
 @pytest.fixture
 def planner(graph, tiny_model) -> Surroundings:
-    graph.begin(planner={
-        'model': str(tiny_model), 'device': 'cpu', 'image_max_age': 20.0, 'state_max_age': 20.0,
-        'answer_timeout': 60.0,
-    })
+    graph.begin(
+        planner={
+            'model': str(tiny_model),
+            'device': 'cpu',
+            'image_max_age': 20.0,
+            'state_max_age': 20.0,
+            'answer_timeout': 60.0,
+        }
+    )
     graph.start(PlannerNode())
     return Surroundings(graph, tiny_model)
 
@@ -153,9 +159,7 @@ def test_a_goal_that_does_not_fit_is_refused_and_the_old_one_stays(
     planner, changes, complaint
 ) -> None:
     planner.set_goal('good')
-    planner.graph.wait_until(
-        lambda: planner.graph.status('planner').goal_id == 'good', 'the goal'
-    )
+    planner.graph.wait_until(lambda: planner.graph.status('planner').goal_id == 'good', 'the goal')
     planner.set_goal('bad', **changes)
     planner.graph.wait_until(lambda: planner.graph.status('planner').rejected == 1, 'refusal')
     assert any(complaint in status.reason for status in planner.graph.statuses)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator behind the names of the real arm: it goes where it is told, and tells the truth."""
+"""The simulator behind the names of the real arm: it goes where it is told to go."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+
 from vjepa_msgs.msg import Status
 from vjepa_ros import conversions, qos
 
 pytest.importorskip('mujoco')
-from vjepa_ros.simulator_node import SimulatorNode  # noqa: E402
+from vjepa_ros.simulator_node import SimulatorNode
 
 FINGERS = ('fr3_finger_joint1', 'fr3_finger_joint2')
 
@@ -64,12 +65,10 @@ def test_joint_states_have_the_names_of_the_real_arm(simulator) -> None:
 
 def test_the_arm_goes_to_a_target_and_stays_when_targets_stop(simulator) -> None:
     position, quaternion = measured(simulator)
-    goal = position + [0.0, 0.02 if position[1] < 0 else -0.02, 0.02]
+    goal = position + np.array([0.0, 0.02 if position[1] < 0 else -0.02, 0.02])
     header = Header(stamp=simulator.now(), frame_id='fr3_link0')
     simulator.targets.publish(conversions.pose_to_message(goal, quaternion, header))
-    simulator.wait_until(
-        lambda: np.linalg.norm(measured(simulator)[0] - goal) < 0.003, 'arrival'
-    )
+    simulator.wait_until(lambda: np.linalg.norm(measured(simulator)[0] - goal) < 0.003, 'arrival')
     count = len(simulator.poses)
     simulator.wait_until(lambda: len(simulator.poses) > count + 25, 'half a second')
     assert np.linalg.norm(measured(simulator)[0] - goal) < 0.003

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of the command gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vjepa_ros.motion import MotionLimits
+from vjepa_ros.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig(MotionLimits):
+    """The limits of a motion, and the ages and errors beyond which the arm holds."""
+
+    plan_max_age: float = setting(
+        2.0, 'Plans whose image is older than this are refused [s]', minimum=0.01, maximum=60.0
+    )
+    state_max_age: float = setting(
+        0.2,
+        'The arm holds when no measured pose came for this long [s]',
+        minimum=0.01,
+        maximum=10.0,
+    )
+    state_tolerance: float = setting(
+        0.02,
+        'Plans are refused when the arm is farther than this from where they start [m]',
+        minimum=0.001,
+        maximum=0.2,
+    )
+    max_tracking_error: float = setting(
+        0.05,
+        'The arm holds when it is farther than this from its target [m]',
+        minimum=0.001,
+        maximum=0.5,
+    )
+    settle_tolerance: float = setting(
+        0.02,
+        'Distance to the target at which a motion is complete [m]',
+        minimum=0.001,
+        maximum=0.2,
+    )
+    settle_timeout: float = setting(
+        3.0,
+        'Time to come to rest after the last interpolated target [s]',
+        minimum=0.1,
+        maximum=60.0,
+    )
