@@ -19,7 +19,7 @@ FINGER_JOINT_NAMES: tuple[str, ...] = ('fr3_finger_joint1', 'fr3_finger_joint2')
 
 HOME_JOINT_POSITIONS: tuple[float, ...] = (
     0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4,
-)
+)  # fmt: skip
 """The pose that Franka's own examples start from [rad]."""
 
 MAX_GRIPPER_WIDTH = 0.08
@@ -58,6 +58,7 @@ class Joint:
 
 _Q = math.pi / 2
 
+# fmt: off
 JOINTS: tuple[Joint, ...] = (
     Joint((0, 0, 0.333), 0, -2.7437, 2.7437, 2.62, 87, 2.9274653454,
           (0.0000004128, -0.0181251324, -0.0386035970),
@@ -81,6 +82,7 @@ JOINTS: tuple[Joint, ...] = (
           (0.0045225817, 0.0086261921, -0.0161633251),
           (0.0002109239, 0.0001771857, 0.0000599319, -0.0000243330, 0.0000456456, 0.0000874407)),
 )
+# fmt: on
 
 FLANGE_OFFSET_Z = 0.107
 """From joint 7 to the flange ``fr3_link8`` along z [m]."""

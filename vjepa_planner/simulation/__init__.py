@@ -4,10 +4,10 @@
 from vjepa_planner.simulation.camera import AVAILABLE_RENDERERS, CAMERA_FRAME, CameraPose
 from vjepa_planner.simulation.franka import (
     CONTROL_PERIOD,
-    WORKSPACE_MAX,
-    WORKSPACE_MIN,
     FrankaSimulation,
     SimulationConfig,
+    WORKSPACE_MAX,
+    WORKSPACE_MIN,
 )
 from vjepa_planner.simulation.variation import VARIATIONS
 

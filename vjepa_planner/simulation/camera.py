@@ -53,12 +53,13 @@ class CameraPose:
         return np.array([[focal, 0, center], [0, focal, center], [0, 0, 1.0]])
 
     def project(self, points: npt.ArrayLike, image_size: int) -> npt.NDArray[np.float64]:
-        """Return the pixels (column, row), shape (..., 2), of points (..., 3) in the base frame."""
+        """Return pixels (column, row), shape (..., 2), of points (..., 3) in the base frame."""
         in_camera = np.subtract(points, self.position) @ self.rotation_camera_to_base()
         matrix = self.intrinsics(image_size)
         depth = -in_camera[..., 2:]
         flipped = in_camera[..., :2] * np.array([1.0, -1.0])
-        return flipped / depth * matrix[0, 0] + matrix[:2, 2]
+        pixels: npt.NDArray[np.float64] = flipped / depth * matrix[0, 0] + matrix[:2, 2]
+        return pixels
 
 
 class Camera(Protocol):

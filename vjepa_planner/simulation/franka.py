@@ -81,10 +81,17 @@ class FrankaSimulation:
         Args:
             seed: Non-negative integer.
             vary: Looks that depend on the seed; the configuration's if left out.
+
+        Raises:
+            InvalidInputError: The seed is negative.
+            UnknownNameError: There is no such variation.
         """
+        if seed < 0:
+            raise InvalidInputError(f'the seed must not be negative, got {seed}.')
         vary = self.config.vary if vary is None else parse_variations(vary)
         looks, objects, start = np.random.default_rng(seed).spawn(3)
         mujoco.mj_resetData(self.model, self.data)
+        self.model.actuator_forcerange[:] = self._default_model.actuator_forcerange
         vary_looks(self.model, self._default_model, vary, looks)
         place_objects(self.model, self.data, objects)
         self.place_end_effector_randomly(start, fr3.MAX_GRIPPER_WIDTH)
@@ -138,9 +145,7 @@ class FrankaSimulation:
 
     # -- commands, as the real arm takes them --------------------------------------------------
 
-    def set_target_pose(
-        self, position: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike
-    ) -> None:
+    def set_target_pose(self, position: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> None:
         """Set where the tool centre point shall go; it is approached at the joints' speed limit.
 
         Args:
@@ -148,9 +153,15 @@ class FrankaSimulation:
             quaternion_xyzw: Orientation, shape (4,); normalised here.
 
         Raises:
-            InvalidInputError: NaN, infinity, or a quaternion of zero length.
+            InvalidInputError: Wrong shape, NaN, infinity, or a quaternion of zero length. The
+                target before stays.
         """
         position, quaternion = np.array(position, float), np.array(quaternion_xyzw, float)
+        if position.shape != (3,) or quaternion.shape != (4,):
+            raise InvalidInputError(
+                'target pose must be a position of shape (3,) and a quaternion of shape (4,), '
+                f'got {position.shape} and {quaternion.shape}.'
+            )
         norm = np.linalg.norm(quaternion)
         if not (np.isfinite(position).all() and np.isfinite(norm) and norm > 1e-6):
             raise InvalidInputError(
@@ -176,9 +187,19 @@ class FrankaSimulation:
         self.model.actuator_forcerange[7] = [-force, force]
 
     def advance(self, duration: float) -> None:
-        """Let time pass: ``duration`` [s], rounded to whole control periods."""
-        for _ in range(round(duration / CONTROL_PERIOD)):
+        """Let time pass: ``duration`` [s], rounded to whole control periods.
+
+        Raises:
+            InvalidInputError: The duration is negative or not finite.
+        """
+        if not 0 <= duration < np.inf:
+            raise InvalidInputError(f'duration must be finite and not negative, got {duration}.')
+        ticks = round(duration / CONTROL_PERIOD)
+        for _ in range(ticks):
             self._control_tick()
+        if ticks:
+            # A step leaves the poses from before it; measurements and images are of now.
+            mujoco.mj_forward(self.model, self.data)
 
     # -- measurements --------------------------------------------------------------------------
 
@@ -189,11 +210,13 @@ class FrankaSimulation:
 
     def joint_positions(self) -> npt.NDArray[np.float64]:
         """Return seven joint angles [rad] and two finger positions [m], shape (9,)."""
-        return self.data.qpos[:9].copy()
+        positions: npt.NDArray[np.float64] = self.data.qpos[:9].copy()
+        return positions
 
     def joint_velocities(self) -> npt.NDArray[np.float64]:
         """Return the velocities of ``joint_positions``, shape (9,) [rad/s, m/s]."""
-        return self.data.qvel[:9].copy()
+        velocities: npt.NDArray[np.float64] = self.data.qvel[:9].copy()
+        return velocities
 
     def ee_pose(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return measured position (3,) [m] and quaternion xyzw (4,) of the tool centre point."""
@@ -214,11 +237,11 @@ class FrankaSimulation:
 
     def object_position(self, name: str) -> npt.NDArray[np.float64]:
         """Return where ``'cup'``, ``'box'`` or ``'plate'`` is in the base frame, (3,) [m]."""
-        return self.data.body(name).xpos.copy()
+        position: npt.NDArray[np.float64] = self.data.body(name).xpos.copy()
+        return position
 
     def render(self) -> Image:
         """Return the camera's image, uint8 RGB of shape (image_size, image_size, 3)."""
-        mujoco.mj_forward(self.model, self.data)
         return self._camera.render(self.data)
 
     def camera_matrix(self) -> npt.NDArray[np.float64]:
@@ -257,9 +280,7 @@ class FrankaSimulation:
         ticks = max(1, round(self.config.action_duration / CONTROL_PERIOD))
         for tick in range(1, ticks + 1):
             waypoint = geometry.compose_states(start, displacement * tick / ticks)
-            self.set_target_pose(
-                waypoint[:3], geometry.euler_to_quaternion_xyzw(waypoint[3:6])
-            )
+            self.set_target_pose(waypoint[:3], geometry.euler_to_quaternion_xyzw(waypoint[3:6]))
             self._control_tick()
         self.advance(_SETTLE_TIME)
 

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from typing import Any
 
 import mujoco
 
@@ -24,21 +27,35 @@ class GLCamera:
         Raises:
             MissingDependencyError: There is no usable OpenGL.
         """
-        os.environ.setdefault('MUJOCO_GL', 'egl')
         try:
-            self._renderer = mujoco.Renderer(model, image_size, image_size)
+            self._renderer = _renderer_class()(model, image_size, image_size)
         except Exception as error:  # MuJoCo raises many kinds, from AttributeError to FatalError.
             raise MissingDependencyError(
                 f'the OpenGL camera could not start ({type(error).__name__}: {error}). It needs '
-                "the Python extra 'gl' and the system packages libegl1 and libgl1. Renderer "
-                "'ray' needs neither."
+                'the Python packages glfw and pyopengl, and the system packages libegl1 and '
+                "libgl1. Renderer 'ray' needs none of them."
             ) from error
 
     def render(self, data: mujoco.MjData) -> Image:
         """Return uint8 RGB of shape (image_size, image_size, 3); see ``Camera``."""
         self._renderer.update_scene(data, CAMERA_NAME)
-        return self._renderer.render().copy()
+        image: Image = self._renderer.render().copy()
+        return image
 
     def close(self) -> None:
         """Close the context; without this the interpreter's exit prints errors."""
         self._renderer.close()
+
+
+def _renderer_class() -> Any:  # noqa: ANN401 - made anew by the reload
+    """Return MuJoCo's renderer, set to draw without a window where there is no display.
+
+    MuJoCo reads ``MUJOCO_GL`` once, when it is imported. Setting it before that would stop the
+    other camera from working too where OpenGL is installed in part.
+    """
+    renderer = sys.modules[mujoco.Renderer.__module__]
+    if sys.platform == 'linux' and not {'MUJOCO_GL', 'DISPLAY'} & os.environ.keys():
+        os.environ['MUJOCO_GL'] = 'egl'
+        importlib.reload(renderer.gl_context)
+        renderer = importlib.reload(renderer)
+    return renderer.Renderer

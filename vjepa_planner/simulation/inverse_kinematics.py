@@ -82,9 +82,7 @@ class InverseKinematics:
         data.qpos[:7] = joints
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_comPos(self._model, data)
-        mujoco.mj_jacSite(
-            self._model, data, self._jacobian[:3], self._jacobian[3:], self._site
-        )
+        mujoco.mj_jacSite(self._model, data, self._jacobian[:3], self._jacobian[3:], self._site)
         error = np.empty(6)
         error[:3] = position - data.site_xpos[self._site]
         present, difference = np.empty(4), np.empty(4)

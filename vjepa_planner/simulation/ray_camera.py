@@ -55,11 +55,11 @@ class RayCamera:
         mujoco.mj_multiRay(
             self._model, data, origin, rays.reshape(-1), _VISIBLE_GROUPS, 1, -1,
             self._geom, self._distance, self._normal, len(rays), _MAX_DISTANCE,
-        )
+        )  # fmt: skip
         hit = self._geom >= 0
         points = origin + rays * np.where(hit, self._distance, _MAX_DISTANCE)[:, None]
         color = self._shade(data, points, rays.astype(np.float32))
-        color = np.where(hit[:, None], color, np.float32(_BACKGROUND))
+        color = np.where(hit[:, None], color, np.array(_BACKGROUND, np.float32))
         return (np.clip(color, 0, 1) * 255).astype(np.uint8).reshape(self._size, self._size, 3)
 
     def close(self) -> None:
@@ -104,7 +104,8 @@ class RayCamera:
         brightness = (ambient + np.float32(_HEADLIGHT) * facing)[:, None]
         brightness = brightness + diffuse[:, None] * lamp_color
         highlight = (np.float32(_SPECULAR) * shine * lit)[:, None]
-        return self._geom_colors()[self._geom] * brightness + highlight
+        color: npt.NDArray[np.float32] = self._geom_colors()[self._geom] * brightness + highlight
+        return color
 
     def _is_lit(
         self,
@@ -122,7 +123,7 @@ class RayCamera:
         mujoco.mj_multiRay(
             self._model, data, lamp, directions.reshape(-1), _VISIBLE_GROUPS, 1, -1,
             blocker, distance, None, count, _MAX_DISTANCE,
-        )
+        )  # fmt: skip
         lit = np.ones(len(lamp_distance), bool)
         lit[indices] = (distance > lamp_distance[indices] - _SHADOW_TOLERANCE) | (blocker < 0)
         return lit
@@ -132,4 +133,5 @@ class RayCamera:
         model = self._model
         has_material = model.geom_matid >= 0
         colors = np.where(has_material[:, None], model.mat_rgba[model.geom_matid], model.geom_rgba)
-        return colors[:, :3].astype(np.float32)
+        rgb: npt.NDArray[np.float32] = colors[:, :3].astype(np.float32)
+        return rgb

@@ -145,12 +145,8 @@ def build_mjcf() -> str:
 </mujoco>"""
 
 
-def _inertial(
-    mass: float, center: tuple[float, ...], inertia: tuple[float, ...]
-) -> str:
-    return (
-        f'<inertial mass="{mass}" pos="{_numbers(center)}" fullinertia="{_numbers(inertia)}"/>'
-    )
+def _inertial(mass: float, center: tuple[float, ...], inertia: tuple[float, ...]) -> str:
+    return f'<inertial mass="{mass}" pos="{_numbers(center)}" fullinertia="{_numbers(inertia)}"/>'
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -205,9 +201,11 @@ def _cup_wall(segments: int = 14) -> str:
     wall = ''
     for index in range(segments):
         angle = 2 * math.pi * index / segments
-        x, y = (CUP_RADIUS - thickness) * math.cos(angle), (CUP_RADIUS - thickness) * math.sin(angle)
+        radius = CUP_RADIUS - thickness
+        x, y = radius * math.cos(angle), radius * math.sin(angle)
         wall += (
-            f'<geom class="visual" type="box" size="{thickness} {half_width:.5f} {height / 2:.5f}" '
+            '<geom class="visual" type="box" '
+            f'size="{thickness} {half_width:.5f} {height / 2:.5f}" '
             f'pos="{x:.5f} {y:.5f} {height / 2 + 0.004:.5f}" euler="0 0 {angle:.5f}" '
             'material="cup"/>'
         )

@@ -9,13 +9,14 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.errors import UnknownNameError
 from vjepa_planner.simulation.camera import CameraPose
 from vjepa_planner.simulation.scene import BOX_HALF_SIZE
 
 VARIATIONS = ('colors', 'lights', 'camera')
 
-_OBJECT_REGION = np.array([[0.36, -0.30], [0.68, 0.30]])  # x y of the table top [m]
+_OBJECT_REGION_MIN = np.array([0.36, -0.30])  # x y of the table top [m]
+_OBJECT_REGION_MAX = np.array([0.68, 0.30])
 _OBJECT_DISTANCE = 0.13  # [m] between the centres of cup, box and plate
 _CAMERA_SHIFT = 0.02  # [m]
 _COLORFUL = ('cup', 'box')
@@ -26,22 +27,18 @@ def parse_variations(names: frozenset[str]) -> frozenset[str]:
     """Return ``names`` if all of them exist.
 
     Raises:
-        InvalidInputError: One does not.
+        UnknownNameError: One does not.
     """
-    unknown = sorted(names - set(VARIATIONS))
-    if unknown:
-        raise InvalidInputError(
-            f'unknown variation {", ".join(unknown)}; allowed are {", ".join(VARIATIONS)}.'
-        )
+    for name in sorted(names):
+        if name not in VARIATIONS:
+            raise UnknownNameError('variation', name, VARIATIONS)
     return names
 
 
-def place_objects(
-    model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator
-) -> None:
+def place_objects(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
     """Put cup, box and plate on random free places of the table."""
     while True:
-        cup, box, plate = rng.uniform(*_OBJECT_REGION, size=(3, 2))
+        cup, box, plate = rng.uniform(_OBJECT_REGION_MIN, _OBJECT_REGION_MAX, size=(3, 2))
         distances = [np.linalg.norm(a - b) for a, b in ((cup, box), (cup, plate), (box, plate))]
         if min(distances) > _OBJECT_DISTANCE:
             break
