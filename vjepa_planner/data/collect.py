@@ -4,23 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import dataclass
 import multiprocessing
 from pathlib import Path
+import signal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vjepa_planner.data.episodes import CHECK_SEEDS_FROM, Episodes, save_shard
+from vjepa_planner.data.episodes import CHECK_SEEDS_FROM, describe_shard, Episodes, save_shard
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_planner.simulation import (
-    WORKSPACE_MAX,
-    WORKSPACE_MIN,
     FrankaSimulation,
     SimulationConfig,
+    WORKSPACE_MAX,
+    WORKSPACE_MIN,
 )
 from vjepa_planner.types import ACTION_DIM
 
@@ -60,7 +61,7 @@ class CollectConfig:
         if not 0 <= self.seed <= CHECK_SEEDS_FROM - self.episodes:
             raise InvalidInputError(
                 f'seeds {self.seed}..{self.seed + self.episodes - 1} leave the range '
-                f'0..{CHECK_SEEDS_FROM - 1}; seeds from {CHECK_SEEDS_FROM} up are kept for checking.'
+                f'0..{CHECK_SEEDS_FROM - 1}; those above are kept for checking.'
             )
 
 
@@ -74,36 +75,73 @@ def collect(config: CollectConfig, directory: Path, processes: int = 1) -> Itera
 
     Yields:
         The number of episodes that are on disk so far.
+
+    Raises:
+        InvalidInputError: There are no processes, or the directory holds other episodes.
     """
-    starts = range(0, config.episodes, config.shard_size)
-    paths = {start: directory / f'shard-{config.seed + start:06d}.npz' for start in starts}
-    sizes = {start: min(config.shard_size, config.episodes - start) for start in starts}
-    missing = [start for start in starts if not paths[start].exists()]
-    finished = sum(sizes[start] for start in starts if start not in missing)
+    if processes < 1:
+        raise InvalidInputError(f'processes must be at least 1, got {processes}.')
+    shards = _shards(config, directory)
+    missing = [shard for shard in shards if not _is_complete(shard, config)]
+    finished = config.episodes - sum(len(shard.seeds) for shard in missing)
     yield finished
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        jobs = {
-            pool.submit(_make_shard, config, config.seed + start, sizes[start], paths[start]): start
-            for start in missing
-        }
+    pool = ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context('spawn'),
+        initializer=signal.signal,  # Ctrl-C ends the processes at once and without a traceback
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        jobs = {pool.submit(_make_shard, config, shard): len(shard.seeds) for shard in missing}
         for job in as_completed(jobs):
             job.result()
-            finished += sizes[jobs[job]]
+            finished += jobs[job]
             yield finished
+    finally:
+        # Whoever stops early must not wait for shards that nobody has begun.
+        pool.shutdown(cancel_futures=True)
 
 
-def _make_shard(config: CollectConfig, seed: int, count: int, path: Path) -> None:
+@dataclass(frozen=True)
+class _Shard:
+    """A file, and the seeds of the episodes that belong into it."""
+
+    path: Path
+    seeds: range
+
+
+def _shards(config: CollectConfig, directory: Path) -> list[_Shard]:
+    seeds = range(config.seed, config.seed + config.episodes)
+    parts = [seeds[i : i + config.shard_size] for i in range(0, len(seeds), config.shard_size)]
+    return [_Shard(directory / f'shard-{part[0]:06d}.npz', part) for part in parts]
+
+
+def _is_complete(shard: _Shard, config: CollectConfig) -> bool:
+    """Return whether a shard holds its episodes.
+
+    Raises:
+        InvalidInputError: It holds episodes of another length or image size.
+    """
+    if not shard.path.exists():
+        return False
+    shape, seeds = describe_shard(shard.path)
+    if shape[1:3] != (config.frames, config.image_size):
+        raise InvalidInputError(
+            f'{shard.path} holds episodes of {shape[1]} frames of {shape[2]} px, wanted are '
+            f'{config.frames} frames of {config.image_size} px. Collect into another directory.'
+        )
+    return set(shard.seeds) <= set(seeds.tolist())
+
+
+def _make_shard(config: CollectConfig, shard: _Shard) -> None:
     simulation = FrankaSimulation(SimulationConfig(image_size=2 * config.image_size))
-    images, states = zip(
-        *(record_episode(simulation, config, seed + index) for index in range(count)), strict=True
-    )
+    recorded = [record_episode(simulation, config, seed) for seed in shard.seeds]
     save_shard(
-        path,
+        shard.path,
         Episodes(
-            images=np.stack(images),
-            states=np.stack(states).astype(np.float32),
-            seeds=np.arange(seed, seed + count),
+            images=np.stack([images for images, _ in recorded]),
+            states=np.stack([states for _, states in recorded]).astype(np.float32),
+            seeds=np.array(shard.seeds),
         ),
     )
 
@@ -120,8 +158,11 @@ def record_episode(
     looks = rng.random(2) < _LOOKS_PROBABILITY
     vary = {name for name, wanted in zip(('colors', 'lights'), looks, strict=True) if wanted}
     simulation.reset(seed, vary=frozenset(vary))
-    simulation.place_end_effector_randomly(rng, rng.choice([0.0, 0.5, 1.0]) * fr3.MAX_GRIPPER_WIDTH)
-    images, states = [], []
+    simulation.place_end_effector_randomly(
+        rng, rng.choice([0.0, 0.5, 1.0]) * fr3.MAX_GRIPPER_WIDTH
+    )
+    images: list[npt.NDArray[np.uint8]] = []
+    states: list[npt.NDArray[np.float64]] = []
     waypoint = rng.uniform(WORKSPACE_MIN, WORKSPACE_MAX)
     for frame in range(config.frames):
         if frame:
@@ -154,4 +195,5 @@ def _explore(
 
 def _shrink(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     """Return the image at ``size`` px, each pixel the mean of those it covers."""
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    return small.astype(np.uint8, copy=False)
