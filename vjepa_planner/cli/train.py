@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description='Train an encoder, and a predictor that keeps its embeddings predictable. '
         'An interrupted run goes on when called again. The model appears in OUT/model.',
     )
-    _add_common(encoder, steps=4300, batch_size=14)
+    _add_common(encoder, steps=4300, batch_size=14, learning_rate=8e-4)
     encoder.add_argument('--width', type=int, default=192, help='(default: %(default)s)')
     encoder.add_argument('--depth', type=int, default=6, help='(default: %(default)s)')
     encoder.add_argument('--predictor-width', type=int, default=128, help='(default: %(default)s)')
@@ -35,18 +35,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         'its frozen encoder: teacher forcing and a two-step rollout. The model appears in '
         'OUT/model.',
     )
-    _add_common(predictor, steps=2500, batch_size=32)
+    _add_common(predictor, steps=2500, batch_size=32, learning_rate=5e-4)
     predictor.add_argument(
         '--model', required=True, help='model directory with the encoder and the first predictor'
     )
     predictor.set_defaults(run=run_predictor)
 
 
-def _add_common(parser: argparse.ArgumentParser, steps: int, batch_size: int) -> None:
+def _add_common(
+    parser: argparse.ArgumentParser, steps: int, batch_size: int, learning_rate: float
+) -> None:
     parser.add_argument('--data', type=Path, required=True, help='directory of "vjepa collect"')
     parser.add_argument('--out', type=Path, required=True, help='directory of the run')
     parser.add_argument('--steps', type=int, default=steps, help='(default: %(default)s)')
-    parser.add_argument('--batch-size', type=int, default=batch_size, help='(default: %(default)s)')
+    parser.add_argument(
+        '--batch-size', type=int, default=batch_size, help='(default: %(default)s)'
+    )
+    parser.add_argument(
+        '--learning-rate', type=float, default=learning_rate, help='(default: %(default)s)'
+    )
     parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
     parser.add_argument(
         '--float32', action='store_true', help='no bfloat16; faster on CPUs that lack it'
@@ -80,6 +87,7 @@ def run_encoder(options: argparse.Namespace) -> int:
     config = EncoderTrainingConfig(
         steps=options.steps,
         batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
         seed=options.seed,
         bfloat16=not options.float32,
     )
@@ -110,6 +118,7 @@ def run_predictor(options: argparse.Namespace) -> int:
     config = PredictorTrainingConfig(
         steps=options.steps,
         batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
         seed=options.seed,
         bfloat16=not options.float32,
     )

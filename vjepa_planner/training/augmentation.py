@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random colours for training clips: equal within a sample, so that only motion tells frames apart."""
+"""Random colours for training clips, equal within a sample: only motion tells frames apart."""
 
 from __future__ import annotations
 

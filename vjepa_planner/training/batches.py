@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vjepa_planner import geometry
 from vjepa_planner.data.episodes import Episodes
+from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -39,10 +40,30 @@ class Split:
 
 
 def split_episodes(episodes: Episodes, validation_fraction: float = 0.05) -> Split:
-    """Hold out the last episodes: they differ in seed, so in places, colours and light."""
+    """Hold out the last episodes: they differ in seed, so in places, colours and light.
+
+    Raises:
+        InvalidInputError: There is only one episode.
+    """
+    if len(episodes) < 2:
+        raise InvalidInputError('training needs at least 2 episodes, one of them is held out.')
     held_out = max(1, round(len(episodes) * validation_fraction))
     indices = np.arange(len(episodes))
     return Split(indices[:-held_out], indices[-held_out:])
+
+
+def check_length(episodes: Episodes, frames: int) -> None:
+    """Check that episodes have enough frames to train on.
+
+    Raises:
+        InvalidInputError: They have fewer than ``frames``.
+    """
+    length = episodes.images.shape[1]
+    if length < frames:
+        raise InvalidInputError(
+            f'training needs episodes of at least {frames} frames, these have {length}. Collect '
+            'longer ones into another directory.'
+        )
 
 
 def load_frames(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 
 from vjepa_planner.networks import (
     ACPredictor,

@@ -7,8 +7,8 @@ Embeddings are layer-normalised without affine everywhere here, as the planner c
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-import torch.nn.functional as F  # noqa: N812 - the name everyone knows
+from torch import nn, Tensor
+import torch.nn.functional as F
 
 METERS_TO_EMBEDDING = 12.0
 """How far an embedding shall move along its read-out direction per metre of the end effector."""

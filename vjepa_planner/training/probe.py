@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What embeddings know: a linear probe of the end effector on episodes that nothing was fitted to."""
+"""What embeddings know: a linear probe of the end effector on episodes that were held out."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ class ProbeReport:
     closedness_error: float
     temporal_std: float
 
+    def numbers(self) -> dict[str, float]:
+        """Return the numbers by name, for a log."""
+        x, y, z = self.position_error
+        return {
+            'probe_x': x,
+            'probe_y': y,
+            'probe_z': z,
+            'probe_closedness': self.closedness_error,
+            'temporal_std': self.temporal_std,
+        }
+
     def __str__(self) -> str:
         """Return one line."""
         x, y, z = (100 * error for error in self.position_error)
@@ -65,7 +76,7 @@ def embed_episodes(
             if recolor is not None:
                 images = recolor(images)
             tokens = normalise(encoder(images_to_clips(images).flatten(0, 1)))
-            parts.append(tokens.half().unflatten(0, (len(rows), frames)))
+            parts.append(tokens.half().view(len(rows), frames, *tokens.shape[1:]))
     return torch.cat(parts)
 
 
@@ -100,7 +111,7 @@ def probe_encoder(encoder: Encoder, episodes: Episodes, limit: int = 120) -> Pro
 
 
 def _features(encoder: Encoder, episodes: Episodes) -> tuple[Tensor, Tensor]:
-    """Return mean-pooled embeddings with a constant (rows, D + 1) and x y z closedness (rows, 4)."""
+    """Return mean embeddings with a constant (rows, D + 1), and x y z closedness (rows, 4)."""
     pooled = embed_episodes(encoder, episodes).float().mean(2).flatten(0, 1)
     states = torch.from_numpy(episodes.states[..., [0, 1, 2, 6]]).flatten(0, 1)
     return torch.cat((pooled, torch.ones(len(pooled), 1)), 1), states

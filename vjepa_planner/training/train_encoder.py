@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.networks import ACPredictor, ACPredictorConfig, Encoder, EncoderConfig
 from vjepa_planner.training.augmentation import jitter_colors
 from vjepa_planner.training.batches import (
     actions_between,
+    check_length,
     images_to_clips,
     load_frames,
     split_episodes,
@@ -34,7 +35,6 @@ from vjepa_planner.training.losses import (
 from vjepa_planner.training.probe import probe_encoder
 from vjepa_planner.training.run import OptimiserConfig, TrainingRun
 
-_FRAMES_PER_SAMPLE = 3
 _LOG_EVERY = 50
 _PROBE_EVERY = 500
 
@@ -44,7 +44,7 @@ class EncoderTrainingConfig(OptimiserConfig):
     """How an encoder is trained.
 
     Attributes:
-        batch_size: Episodes of a batch; three frames of each are encoded.
+        batch_size: Episodes of a batch, one sample of three frames each.
         inverse_dynamics_weight: Weight of the read-out of displacements.
         variance_weight: Weight of the bound on variance.
         covariance_weight: Weight of the bound on covariance.
@@ -75,7 +75,13 @@ def train_encoder(
 
     Yields:
         The step, and a line about how it goes, after every step.
+
+    Raises:
+        InvalidInputError: There are too few episodes or frames, or the directory holds another
+            run.
+        DivergedError: The loss is no longer finite.
     """
+    check_length(episodes, 2)
     torch.manual_seed(config.seed)
     encoder, predictor = Encoder(encoder_config), ACPredictor(predictor_config)
     modules = nn.ModuleDict({'encoder': encoder, 'predictor': predictor})
@@ -85,25 +91,31 @@ def train_encoder(
     report = ''
     while run.step < config.steps:
         terms = _losses(modules, inverse_dynamics, episodes, rows, config, run)
-        loss = (
-            terms['prediction']
-            + config.inverse_dynamics_weight * terms['inverse_dynamics']
-            + config.variance_weight * terms['variance']
-            + config.covariance_weight * terms['covariance']
-        )
-        run.apply(loss)
+        run.apply(_total(terms, config))
         if run.step % _LOG_EVERY == 0:
             run.log(**{name: term.item() for name, term in terms.items()})
         if run.step % _PROBE_EVERY == 0 or run.step == config.steps:
             probe = probe_encoder(encoder, episodes)
             report = str(probe)
-            x, y, z = probe.position_error
-            run.log(probe_x=x, probe_y=y, probe_z=z, temporal_std=probe.temporal_std)
-        yield run.step, (
-            f'prediction {terms["prediction"].item():.3f} (copy {terms["copy"].item():.3f}) '
-            f'moved {terms["inverse_dynamics"].item():.3f} '
-            f'variance {terms["variance"].item():.3f} {report}'
+            run.log(**probe.numbers())
+        yield (
+            run.step,
+            (
+                f'prediction {terms["prediction"].item():.3f} (copy {terms["copy"].item():.3f}) '
+                f'moved {terms["inverse_dynamics"].item():.3f} '
+                f'variance {terms["variance"].item():.3f} {report}'
+            ),
         )
+
+
+def _total(terms: dict[str, Tensor], config: EncoderTrainingConfig) -> Tensor:
+    """Return what is minimised."""
+    return (
+        terms['prediction']
+        + config.inverse_dynamics_weight * terms['inverse_dynamics']
+        + config.variance_weight * terms['variance']
+        + config.covariance_weight * terms['covariance']
+    )
 
 
 def _losses(
@@ -125,20 +137,19 @@ def _losses(
     clips = images_to_clips(images).flatten(0, 1)
     with torch.autocast('cpu', torch.bfloat16, enabled=config.bfloat16):
         tokens = modules['encoder'](clips)
-    first, second, third = normalise(tokens.float()).unflatten(
-        0, (config.batch_size, _FRAMES_PER_SAMPLE)
-    ).unbind(1)
+    embeddings = normalise(tokens.float()).view(*frames.shape, *tokens.shape[1:])
+    first, second, third = embeddings.unbind(1)
     action = actions_between(states[:, 0], states[:, 1])
     with torch.autocast('cpu', torch.bfloat16, enabled=config.bfloat16):
-        predicted = modules['predictor'](
-            first, action[:, None], torch.from_numpy(states[:, :1])
-        )
+        predicted = modules['predictor'](first, action[:, None], torch.from_numpy(states[:, :1]))
     variance, covariance = spread_losses(third - first)
-    moved = torch.stack([
-        inverse_dynamics(second - first, action),
-        inverse_dynamics(third - first, actions_between(states[:, 0], states[:, 2])),
-        inverse_dynamics(third - second, actions_between(states[:, 1], states[:, 2])),
-    ])
+    moved = torch.stack(
+        [
+            inverse_dynamics(second - first, action),
+            inverse_dynamics(third - first, actions_between(states[:, 0], states[:, 2])),
+            inverse_dynamics(third - second, actions_between(states[:, 1], states[:, 2])),
+        ]
+    )
     return {
         'prediction': prediction_loss(normalise(predicted.float()), second),
         'inverse_dynamics': moved.mean(),

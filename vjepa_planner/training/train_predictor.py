@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 
 from vjepa_planner.data.episodes import Episodes
+from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.networks import ACPredictor, Encoder
 from vjepa_planner.training.augmentation import jitter_colors
-from vjepa_planner.training.batches import actions_between, split_episodes
+from vjepa_planner.training.batches import actions_between, check_length, split_episodes
 from vjepa_planner.training.losses import normalise, prediction_loss
 from vjepa_planner.training.probe import embed_episodes
 from vjepa_planner.training.run import OptimiserConfig, TrainingRun
@@ -56,7 +57,7 @@ class _Windows:
     def draw(
         self, rows: np.ndarray, batch_size: int, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return embeddings (B, 3, N, D), states (B, 3, 7), actions (B, 2, 7) of random windows."""
+        """Draw embeddings (B, 3, N, D), states (B, 3, 7) and actions (B, 2, 7) of windows."""
         row = rng.choice(rows, batch_size)
         start = rng.integers(self.states.shape[1] - _WINDOW + 1, size=batch_size)
         frames = start[:, None] + np.arange(_WINDOW)
@@ -87,7 +88,18 @@ def train_predictor(
 
     Yields:
         The step, and a line about how it goes, after every step.
+
+    Raises:
+        InvalidInputError: There are too few episodes or frames, their images are not of the
+            encoder's size, or the directory holds another run.
+        DivergedError: The loss is no longer finite.
     """
+    check_length(episodes, _WINDOW)
+    if episodes.images.shape[2:4] != encoder.config.img_size:
+        raise InvalidInputError(
+            f'the encoder was trained on images of {encoder.config.img_size} px, the episodes '
+            f'have {episodes.images.shape[2:4]}.'
+        )
     torch.manual_seed(config.seed)
     run = TrainingRun(nn.ModuleDict({'predictor': predictor}), config, directory)
     windows = _embed(episodes, encoder.eval(), config)
@@ -106,13 +118,15 @@ def train_predictor(
         yield run.step, f'one step {terms["one_step"].item():.3f} validation: {report}'
 
 
-def _embed(
-    episodes: Episodes, encoder: Encoder, config: PredictorTrainingConfig
-) -> _Windows:
+def _embed(episodes: Episodes, encoder: Encoder, config: PredictorTrainingConfig) -> _Windows:
     embeddings = [embed_episodes(encoder, episodes)]
     generator = torch.Generator().manual_seed(config.seed)
     for _ in range(config.color_copies):
-        embeddings.append(embed_episodes(encoder, episodes, recolor=lambda images: jitter_colors(images, generator)))
+        embeddings.append(
+            embed_episodes(
+                encoder, episodes, recolor=lambda images: jitter_colors(images, generator)
+            )
+        )
     return _Windows(embeddings, episodes.states)
 
 
@@ -130,16 +144,16 @@ def _losses(
     }
 
 
-def _predict(predictor: ACPredictor, embeddings: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+def _predict(
+    predictor: ACPredictor, embeddings: Tensor, actions: Tensor, states: Tensor
+) -> Tensor:
     """Return layer-normalised predictions of the next embeddings, shape (B, T, N, D)."""
-    predicted = predictor(embeddings.flatten(1, 2), actions, states)
-    return normalise(predicted.float()).unflatten(1, embeddings.shape[1:3])
+    predicted: Tensor = predictor(embeddings.flatten(1, 2), actions, states)
+    return normalise(predicted.float()).view(embeddings.shape)
 
 
 @torch.inference_mode()
-def _validate(
-    predictor: ACPredictor, windows: _Windows, rows: np.ndarray
-) -> dict[str, float]:
+def _validate(predictor: ACPredictor, windows: _Windows, rows: np.ndarray) -> dict[str, float]:
     """Return errors on held-out windows, beside two baselines.
 
     ``copy`` predicts that nothing moves. ``shuffled`` gives every window the actions of another
