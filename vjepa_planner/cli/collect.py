@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from tqdm import tqdm
 
-    from vjepa_planner.data.collect import CollectConfig, collect
+    from vjepa_planner.data.collect import collect, CollectConfig
 
     config = CollectConfig(episodes=options.episodes, frames=options.frames, seed=options.seed)
     with tqdm(total=config.episodes, unit='episode', desc='collect') as progress:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 
 from vjepa_planner.cli.options import (
     add_json_option,
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from tqdm import tqdm
 
-    from vjepa_planner.evaluation import EvaluationReport, evaluate
+    from vjepa_planner.evaluation import evaluate, EvaluationReport
     from vjepa_planner.planners import make_recommended_planner
     from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
     from vjepa_planner.world_model import load_world_model
@@ -68,15 +69,17 @@ def run(options: argparse.Namespace) -> int:
     planner = make_recommended_planner(
         world_model.config.planner, options.planner, **parse_settings(options.set)
     )
-    simulation = FrankaSimulation(SimulationConfig(vary=vary, renderer=options.renderer))
+    config = SimulationConfig(vary=vary, renderer=options.renderer)
     seeds = range(options.seed, options.seed + options.episodes)
     results = []
-    with tqdm(total=len(seeds), unit='episode', desc=options.task) as progress:
+    with (
+        closing(FrankaSimulation(config)) as simulation,
+        tqdm(total=len(seeds), unit='episode', desc=options.task) as progress,
+    ):
         for result in evaluate(world_model, planner, simulation, seeds):
             results.append(result)
             progress.update()
             progress.set_postfix_str(f'{sum(r.success for r in results)}/{len(results)} succeeded')
-    simulation.close()
     report = EvaluationReport(
         task=options.task,
         model=world_model.config.name,

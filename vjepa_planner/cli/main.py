@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 import logging
+import re
 import sys
+from typing import Any, NoReturn
 
 from vjepa_planner.cli import collect, demo, evaluate, plan, train
 from vjepa_planner.errors import VjepaPlannerError
@@ -29,6 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith('vjepa_planner'):
+            raise
+        print(
+            f'vjepa {options.command}: needs the Python package {error.name!r}, which is not '
+            'installed.',
+            file=sys.stderr,
+        )
+        return 1
     except (VjepaPlannerError, OSError) as error:
         print(f'vjepa {options.command}: {error}', file=sys.stderr)
         return 1
@@ -39,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of ``vjepa`` with all its commands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog='vjepa',
         description='Robot actions from a goal image, planned with V-JEPA 2-AC.',
     )
@@ -47,3 +58,15 @@ def make_parser() -> argparse.ArgumentParser:
     for module in _COMMANDS:
         module.add_parser(commands)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, without the whole usage; takes -1e-05 for a number."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - those of the base
+        super().__init__(*args, **kwargs)
+        # What looks like a negative number to argparse is an option where it has an exponent.
+        self._negative_number_matcher = re.compile(r'-\.?\d')
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'{self.prog}: {message} ({self.prog} --help explains)\n')

@@ -41,7 +41,17 @@ def add_planner_options(parser: argparse.ArgumentParser) -> None:
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the results here too')
+    parser.add_argument(
+        '--json', type=_output_file, metavar='FILE', help='write the results here too'
+    )
+
+
+def _output_file(text: str) -> Path:
+    """Return the path, refused before the work where it would be after it."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f'{text} is a directory, not a file')
+    return path
 
 
 def parse_settings(assignments: list[str]) -> dict[str, object]:

@@ -33,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         nargs=7,
         required=True,
         metavar=('X', 'Y', 'Z', 'RX', 'RY', 'RZ', 'G'),
-        help="end effector in the base frame: metres, extrinsic-xyz Euler angles in radians, and "
+        help='end effector in the base frame: metres, extrinsic-xyz Euler angles in radians, and '
         'the closedness of the gripper, 0 open to 1 closed',
     )
     parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
@@ -84,10 +84,11 @@ def read_image(path: Path) -> Image:
         InvalidInputError: There is no such file, or it is not an image.
     """
     import cv2
+    import numpy as np
 
     if not path.is_file():
         raise InvalidInputError(f'no image file at {path}.')
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise InvalidInputError(f'{path} cannot be read as an image; PNG and JPEG work.')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from vjepa_planner.evaluation.reach import MAX_ACTIONS, SUCCESS_DISTANCE, ReachTask
+from vjepa_planner.evaluation.reach import MAX_ACTIONS, ReachTask, SUCCESS_DISTANCE
 from vjepa_planner.evaluation.report import EpisodeResult
 from vjepa_planner.mpc import ModelPredictiveController
 from vjepa_planner.simulation import FrankaSimulation
