@@ -28,6 +28,8 @@ State = npt.NDArray[np.float64]
 _SECOND = 1_000_000_000  # [ns]
 _LONGEST_TICK = _SECOND // 20  # [ns] a motion advances by at most this, however late a tick comes
 
+_PUSHED_DISTANCE = 0.004  # [m] from where it settled; a joint servo may creep less than that
+
 
 class GateState(IntEnum):
     """What the gate does; the numbers are those of vjepa_msgs/Status."""
@@ -90,6 +92,7 @@ class CommandGate:
         self.gripper_busy = False
         self._send_target = send_target
         self._arm = PoseMonitor()
+        self._settled_pose: Pose | None = None
         self._motion: Trajectory | None = None
         self._elapsed = 0  # [ns] of the motion
         self._last_tick = 0
@@ -203,17 +206,18 @@ class CommandGate:
             self._send_target(target)
         elif self._at_rest(now) and error <= self.config.settle_tolerance:
             if not self.gripper_busy:
-                self.state, self.settled = GateState.IDLE, now
+                self.state = GateState.IDLE
+                self._settle(now)
         elif late > self.config.settle_timeout:
             self.hold(f'the arm did not settle: it is {error:.3f} m from its target')
 
     def _watch(self, now: int) -> None:
         """Between motions: know whether the arm is measured, and since when it rests."""
         fresh = self._is_fresh(now)
-        if not self._at_rest(now):
+        if self.settled is None and self._at_rest(now):
+            self._settle(now)
+        elif not fresh or self._was_pushed():
             self.settled = None
-        elif self.settled is None:
-            self.settled = now
         if fresh and self.state is GateState.WAITING:
             self.state, self.reason = GateState.IDLE, ''
         elif not fresh and self.state in _ACCEPTS_PLANS:
@@ -246,6 +250,15 @@ class CommandGate:
             self.settled = None
         self._motion = None
         self.state, self.reason = state, reason
+
+    def _settle(self, now: int) -> None:
+        self.settled, self._settled_pose = now, self._arm.pose
+
+    def _was_pushed(self) -> bool:
+        """Return whether the arm is no longer where it settled."""
+        if self._settled_pose is None or self._arm.pose is None:
+            return False
+        return self._settled_pose.distance(self._arm.pose) > _PUSHED_DISTANCE
 
     def _is_fresh(self, now: int) -> bool:
         return self._arm.age(now) <= self.config.state_max_age

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vjepa_ros.motion import Pose
 
 _SECOND = 1_000_000_000
-_REST_DISTANCE = 0.001  # [m] less movement than this, and ...
+_REST_DISTANCE = 0.0005  # [m] less movement than this, and ...
 _REST_ANGLE = 0.01  # [rad] ... less rotation than this, for ...
 _REST_TIME = _SECOND // 10  # ... this long [ns], is rest
 
@@ -48,6 +48,11 @@ class PoseMonitor:
         return (now - self._newest.time) / _SECOND if self._newest else float('inf')
 
     def at_rest(self, now: int, max_age: float) -> bool:
-        """Return whether the arm rests, as far as measurements up to ``max_age`` [s] old tell."""
-        rests = self._rest is not None and now - self._rest.time >= _REST_TIME
+        """Return whether the arm rests, as far as measurements up to ``max_age`` [s] old tell.
+
+        Only what was measured counts: no news of the arm is not rest.
+        """
+        if self._rest is None or self._newest is None:
+            return False
+        rests = self._newest.time - self._rest.time >= _REST_TIME
         return rests and self.age(now) <= max_age

@@ -189,7 +189,7 @@ class SimulationLoop:
                 self._stepped.notify_all()
             self._on_measurement(measurement)
         if self.image_rate > 0.0 and self._time >= self._next_image:
-            self._next_image = self._time + 1.0 / self.image_rate
+            self._next_image = max(self._next_image + 1.0 / self.image_rate, self._time)
             with self._stepped:
                 image, moment = self._simulation.render(), self._time
             self._on_image(image, moment)

@@ -256,6 +256,29 @@ def test_a_clock_that_jumps_back_holds_the_arm(arm: Arm) -> None:
     assert arm.pose.distance(held) == 0.0
 
 
+def test_a_gap_between_measurements_is_not_rest(arm: Arm) -> None:
+    arm.plan(action(0.12, 0.0, 0.0))
+    arm.run(0.3)
+    arm.gate.stop()
+    arm.measured = False
+    arm.run(0.18)
+    assert arm.gate.settled is None
+
+
+def test_an_arm_that_creeps_stays_settled_and_one_that_is_pushed_does_not(arm: Arm) -> None:
+    settled = arm.gate.settled
+    arm.pose = pose_of(HOME + np.array([0.003, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    arm.run(0.5)
+    assert arm.gate.settled == settled
+    arm.pose = pose_of(HOME + np.array([0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    arm.run(0.04)
+    assert arm.gate.settled is None
+    arm.run(0.5)
+    assert arm.gate.settled > settled
+    assert arm.gate.state is GateState.IDLE
+    assert not arm.targets, 'nobody told the arm to go back'
+
+
 def test_a_motion_is_complete_only_when_the_gripper_is(arm: Arm) -> None:
     arm.plan(action(0.02, 0.0, 0.0))
     arm.gate.gripper_busy = True
