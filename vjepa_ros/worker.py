@@ -20,7 +20,7 @@ from vjepa_planner.errors import VjepaPlannerError
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
-_MAX_REQUESTS = 8
+MAX_REQUESTS = 8
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ class Worker:
         with self._condition:
             if self._closed:
                 raise BusyError('the model is being unloaded.')
-            if len(self._requests) >= _MAX_REQUESTS:
+            if len(self._requests) >= MAX_REQUESTS:
                 raise BusyError(
-                    f'{_MAX_REQUESTS} requests wait for the model already. Try again later.'
+                    f'{MAX_REQUESTS} requests wait for the model already. Try again later.'
                 )
             self._requests.append((future, function))
             self._condition.notify()

@@ -60,15 +60,18 @@ def processes():
     processes.close()
 
 
-@pytest.fixture
-def robot(graph, processes, tiny_model, tmp_path):
+@pytest.fixture(params=['wall time'])
+def robot(request, graph, processes, tiny_model, tmp_path):
     """Return the graph with simulator, encoder, goal, planner and commander running on it."""
+    simulated = request.param == 'simulated time'
     arguments = graph.ros_arguments(
         tmp_path, {'encoder': {'model': str(tiny_model), 'device': 'cpu'}}
     )
     arguments += ['--params-file', str(CONFIG)]
-    processes.start('simulator_node', *arguments, '-p', 'image_size:=64')
-    processes.start('composed', *arguments)
+    processes.start(
+        'simulator_node', *arguments, '-p', 'image_size:=64', '-p', f'publish_clock:={simulated}'
+    )
+    processes.start('composed', *arguments, '-p', f'use_sim_time:={simulated}')
     graph.begin()
     graph.poses = graph.record(PoseStamped, 'current_pose', qos.ROBOT_STATE)
     graph.plans = graph.record(Plan, 'plan', qos.RESULT)
@@ -134,7 +137,8 @@ def test_goals_move_the_arm_bad_ones_do_not_and_everything_ends_cleanly(
         assert 'never retrieved' not in errors
 
 
-def test_the_captured_image_is_a_goal(robot) -> None:
+@pytest.mark.parametrize('robot', ['simulated time'], indirect=True)
+def test_the_captured_image_is_a_goal_also_in_simulated_time(robot) -> None:
     goals = robot.record(Goal, 'goal', qos.GOAL)
     images = robot.record(Image, 'image', qos.IMAGE)
     robot.wait_until(lambda: images, 'image')
@@ -143,6 +147,8 @@ def test_the_captured_image_is_a_goal(robot) -> None:
     robot.wait_until(lambda: goals, 'goal')
     robot.wait_until(lambda: robot.plans, 'plan')
     assert robot.plans[0].goal_id == goals[0].goal_id
+    assert robot.plans[0].header.stamp.sec < 1000
+    wait_for_motions(robot, 1)
 
 
 @pytest.mark.parametrize(
