@@ -40,7 +40,9 @@ class OfficialNumbers:
 
 
 @pytest.fixture(
-    scope='session', params=[path for path in _FOLDERS if path.is_dir()], ids=lambda path: path.name
+    scope='session',
+    params=[path for path in _FOLDERS if path.is_dir()],
+    ids=lambda path: path.name,
 )
 def official(request: pytest.FixtureRequest) -> OfficialNumbers:
     """Each set of official numbers in turn."""

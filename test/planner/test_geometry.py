@@ -115,7 +115,9 @@ def test_one_state_broadcasts_over_many_actions():
     actions = RNG.normal(size=(4, 3, 7)) * 0.1
     together = geometry.compose_states(STATES[0], actions)
     assert together.shape == (4, 3, 7)
-    np.testing.assert_array_equal(together[2, 1], geometry.compose_states(STATES[0], actions[2, 1]))
+    np.testing.assert_array_equal(
+        together[2, 1], geometry.compose_states(STATES[0], actions[2, 1])
+    )
 
 
 @pytest.mark.parametrize(
