@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 import importlib
 import os
 import sys
@@ -47,15 +48,19 @@ class GLCamera:
         self._renderer.close()
 
 
+@cache
 def _renderer_class() -> Any:  # noqa: ANN401 - made anew by the reload
     """Return MuJoCo's renderer, set to draw without a window where there is no display.
 
-    MuJoCo reads ``MUJOCO_GL`` once, when it is imported. Setting it before that would stop the
-    other camera from working too where OpenGL is installed in part.
+    MuJoCo reads ``MUJOCO_GL`` once, when it is imported. Setting it before that, here or for child
+    processes, would break the other camera too where only a part of OpenGL is installed.
     """
     renderer = sys.modules[mujoco.Renderer.__module__]
     if sys.platform == 'linux' and not {'MUJOCO_GL', 'DISPLAY'} & os.environ.keys():
         os.environ['MUJOCO_GL'] = 'egl'
-        importlib.reload(renderer.gl_context)
-        renderer = importlib.reload(renderer)
+        try:
+            importlib.reload(renderer.gl_context)
+            renderer = importlib.reload(renderer)
+        finally:
+            del os.environ['MUJOCO_GL']
     return renderer.Renderer
