@@ -141,7 +141,7 @@ def test_a_wrong_entry_of_the_config_is_refused_in_words(models, tmp_path):
     config = json.loads((folder / 'config.json').read_text())
     for wrong in ({'crop': 'circle'}, {'image_size': [1, 2, 3]}, {'image_size': 'large'}):
         (folder / 'config.json').write_text(json.dumps({**config, **wrong}))
-        with pytest.raises(CheckpointError, match='config.json'):
+        with pytest.raises(CheckpointError, match=r'config\.json'):
             load_world_model(folder, device='cpu')
 
 
