@@ -88,25 +88,27 @@ def read_image(path: str) -> Image:
     Raises:
         InvalidInputError: There is no such file, or it is not an image that can be read.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
+    try:
+        file = Path(path).expanduser()
+        size = file.stat().st_size if file.is_file() else None
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, no such user, NUL inside
+        raise InvalidInputError(f'image file {path!r} cannot be opened: {error}.') from error
+    if size is None:
         raise InvalidInputError(
-            f'there is no image file {str(file)!r}. The path is read on the machine of this node, '
+            f'there is no image file {path!r}. The path is read on the machine of this node, '
             f'relative ones from {str(Path.cwd())!r}.'
         )
-    if file.stat().st_size > _MAX_IMAGE_FILE:
+    if size > _MAX_IMAGE_FILE:
         raise InvalidInputError(
-            f'image file {str(file)!r} has {file.stat().st_size} bytes, '
-            f'at most {_MAX_IMAGE_FILE} are read. Scale it down.'
+            f'image file {path!r} has {size} bytes, at most {_MAX_IMAGE_FILE} are read. '
+            'Scale it down.'
         )
     try:
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
-        raise InvalidInputError(
-            f'{str(file)!r} cannot be read as an image. PNG and JPEG files are.'
-        )
+        raise InvalidInputError(f'{path!r} cannot be read as an image. PNG and JPEG files are.')
     return check_image(np.ascontiguousarray(image[:, :, ::-1]))
 
 

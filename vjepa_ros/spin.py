@@ -32,11 +32,13 @@ def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> i
         threads: Threads of the executor. More than one is for nodes in which a callback waits for
             something; see their modules.
     """
-    stop = False
+    stop, spinning = False, False
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         nonlocal stop
         stop = True
+        if not spinning:  # a large model takes a while to load
+            raise KeyboardInterrupt
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -44,9 +46,12 @@ def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> i
     try:
         nodes = make_nodes()
         executor = make_executor(nodes, threads)
+        spinning = True
         while not stop and rclpy.ok():
             executor.spin_once(timeout_sec=_SIGNAL_LATENCY)
         end(executor, nodes)
+    except KeyboardInterrupt:
+        pass
     except (VjepaPlannerError, ParameterException) as error:
         get_logger('vjepa').fatal(str(error))
         return 1

@@ -49,9 +49,8 @@ class StatusReporter:
         """Count one input that was refused, say why, and log it at most once per second."""
         with self._lock:
             self._message.rejected += 1
-            self._message.reason = reason
         self._node.get_logger().error(reason, throttle_duration_sec=1.0)
-        self._publish()
+        self.update(reason=reason)
 
     def _publish(self) -> None:
         with self._lock:

@@ -86,6 +86,12 @@ def test_a_missing_file_a_directory_and_a_broken_file_are_refused(tmp_path: Path
         conversions.read_image(str(tmp_path / 'broken.png'))
 
 
+@pytest.mark.parametrize('path', ['x' * 300, '~nobody-by-this-name/goal.png', 'goal\0.png'])
+def test_a_path_that_cannot_be_one_is_refused(path: str) -> None:
+    with pytest.raises(InvalidInputError, match='image file'):
+        conversions.read_image(path)
+
+
 def test_an_embedding_survives_the_round_trip() -> None:
     embedding = np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32)
     message = conversions.embedding_to_message(embedding, 'franka-sim', HEADER)
