@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,17 +67,25 @@ def embed_episodes(
         recolor: Changes images (B, frames, 3, H, W) before they are encoded.
         rows_per_batch: Episodes encoded at once.
     """
+    return torch.cat(list(embed_in_batches(encoder, episodes, recolor, rows_per_batch)))
+
+
+def embed_in_batches(
+    encoder: Encoder,
+    episodes: Episodes,
+    recolor: Callable[[Tensor], Tensor] | None = None,
+    rows_per_batch: int = 16,
+) -> Iterator[Tensor]:
+    """Yield what ``embed_episodes`` returns, some episodes at a time."""
     count, frames = episodes.images.shape[:2]
-    parts = []
-    with torch.no_grad():
-        for start in range(0, count, rows_per_batch):
-            rows = np.arange(start, min(start + rows_per_batch, count))
-            images = load_frames(episodes, rows, np.tile(np.arange(frames), (len(rows), 1)))
-            if recolor is not None:
-                images = recolor(images)
+    for start in range(0, count, rows_per_batch):
+        rows = np.arange(start, min(start + rows_per_batch, count))
+        images = load_frames(episodes, rows, np.tile(np.arange(frames), (len(rows), 1)))
+        if recolor is not None:
+            images = recolor(images)
+        with torch.no_grad():
             tokens = normalise(encoder(images_to_clips(images).flatten(0, 1)))
-            parts.append(tokens.half().view(len(rows), frames, *tokens.shape[1:]))
-    return torch.cat(parts)
+        yield tokens.half().view(len(rows), frames, *tokens.shape[1:])
 
 
 def select(episodes: Episodes, rows: np.ndarray) -> Episodes:

@@ -21,7 +21,7 @@ from vjepa_planner.networks import ACPredictor, Encoder
 from vjepa_planner.training.augmentation import jitter_colors
 from vjepa_planner.training.batches import actions_between, check_length, split_episodes
 from vjepa_planner.training.losses import normalise, prediction_loss
-from vjepa_planner.training.probe import embed_episodes
+from vjepa_planner.training.probe import embed_in_batches
 from vjepa_planner.training.run import OptimiserConfig, TrainingRun
 
 _WINDOW = 3
@@ -102,7 +102,9 @@ def train_predictor(
         )
     torch.manual_seed(config.seed)
     run = TrainingRun(nn.ModuleDict({'predictor': predictor}), config, directory)
-    windows = _embed(episodes, encoder.eval(), config)
+    windows = _Windows([], episodes.states)
+    for line in _embed(episodes, encoder.eval(), config, windows.embeddings):
+        yield run.step, line
     split = split_episodes(episodes)
     report = ''
     while run.step < config.steps:
@@ -118,16 +120,22 @@ def train_predictor(
         yield run.step, f'one step {terms["one_step"].item():.3f} validation: {report}'
 
 
-def _embed(episodes: Episodes, encoder: Encoder, config: PredictorTrainingConfig) -> _Windows:
-    embeddings = [embed_episodes(encoder, episodes)]
+def _embed(
+    episodes: Episodes, encoder: Encoder, config: PredictorTrainingConfig, copies: list[Tensor]
+) -> Iterator[str]:
+    """Append the embeddings of all frames to ``copies``, and say how far it is."""
     generator = torch.Generator().manual_seed(config.seed)
-    for _ in range(config.color_copies):
-        embeddings.append(
-            embed_episodes(
-                encoder, episodes, recolor=lambda images: jitter_colors(images, generator)
-            )
-        )
-    return _Windows(embeddings, episodes.states)
+
+    def recolor(images: Tensor) -> Tensor:
+        return jitter_colors(images, generator)
+
+    for copy in range(1 + config.color_copies):
+        parts: list[Tensor] = []
+        for part in embed_in_batches(encoder, episodes, recolor if copy else None):
+            parts.append(part)
+            encoded = sum(map(len, parts))
+            yield f'encoding {encoded}/{len(episodes)} episodes, pass {copy + 1}'
+        copies.append(torch.cat(parts))
 
 
 def _losses(
