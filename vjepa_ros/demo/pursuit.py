@@ -28,6 +28,7 @@ class Step:
         distance: From the measured to the goal position [m].
         planning: Time that planning took [s].
         latency: Time from image to plan [s].
+        stale: Whether that is more than the commander accepts.
     """
 
     actions: int
@@ -36,6 +37,7 @@ class Step:
     distance: float
     planning: float
     latency: float
+    stale: bool = False
 
 
 @dataclass(kw_only=True)
@@ -52,6 +54,7 @@ class Pursuit:
         end: When its outcome was known [ns]; None until then.
         steps: One per rest of the arm, in order.
         refused: Plans that the commander refused.
+        stale: Plans that were too old when they came.
     """
 
     number: int
@@ -63,43 +66,21 @@ class Pursuit:
     end: int | None = None
     steps: list[Step] = field(default_factory=list)
     refused: int = 0
-    _executed: list[int] = field(default_factory=list)  # stamps of the plans that moved the arm
+    stale: int = 0
 
     def distance(self, position: npt.NDArray[np.float64]) -> float:
         """Return how far a position, shape (3,) [m], is from the goal [m]."""
         return float(np.linalg.norm(position - self.position))
 
-    def add_executed(self, stamp: int) -> None:
-        """Take note that the plan from the image of this stamp [ns] moves the arm."""
-        self._executed.append(stamp)
-
-    def add_step(
-        self,
-        *,
-        stamp: int,
-        energy: float,
-        position: npt.NDArray[np.float64],
-        planning: float,
-        latency: float,
-    ) -> Step:
-        """Take a plan, and where the arm rested when its image was taken; return the step.
+    def add(self, step: Step) -> None:
+        """Take a step.
 
         A second plan from the same rest, because the first one was refused, takes its place.
         """
-        # By stamps: the news that a plan moves the arm may overtake the plan itself.
-        actions = sum(executed < stamp for executed in self._executed)
-        step = Step(
-            actions=actions,
-            stamp=stamp,
-            energy=energy,
-            distance=self.distance(position),
-            planning=planning,
-            latency=latency,
-        )
-        if self.steps and self.steps[-1].actions == actions:
+        self.stale += step.stale
+        if self.steps and self.steps[-1].actions == step.actions:
             self.steps.pop()
         self.steps.append(step)
-        return step
 
     @property
     def actions(self) -> int:

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the demonstration needs besides the library, and a clear word if it is not there."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from vjepa_planner.errors import MissingDependencyError
+
+_ROS = 'Run `make setup`, or source a ROS 2 Jazzy in which vjepa_msgs was built.'
+_EXTRA = "Run `make setup`, or install the extra: pip install 'vjepa_ros[demo]'."
+_NEEDED = {
+    'rclpy': _ROS,
+    'sensor_msgs': _ROS,
+    'std_srvs': _ROS,
+    'vjepa_msgs': _ROS,
+    'mujoco': _EXTRA,
+    'torch': _EXTRA,
+    'safetensors': _EXTRA,
+    'matplotlib': _EXTRA,
+    'imageio_ffmpeg': _EXTRA,
+}
+
+
+def check_requirements() -> None:
+    """Raise if a package is missing.
+
+    Raises:
+        MissingDependencyError: It names all that are missing, and what to do.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        advice = ' '.join(dict.fromkeys(_NEEDED[name] for name in missing))
+        raise MissingDependencyError(
+            f'the demonstration needs packages that are missing: {", ".join(missing)}. {advice}'
+        )

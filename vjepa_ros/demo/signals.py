@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ends the demonstration in an orderly way, however it is asked to end."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """A signal asks to end. Not an Exception, so that nothing on the way takes it for an error.
+
+    Attributes:
+        exit_code: By convention of shells: 128 plus the number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Remember the signal."""
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+def raise_on_signals() -> None:
+    """Raise :class:`Interrupted` at the first signal; let nothing disturb the end after it."""
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        for other in _SIGNALS:
+            signal.signal(other, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    for number in _SIGNALS:
+        signal.signal(number, on_signal)
