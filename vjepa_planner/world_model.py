@@ -55,16 +55,26 @@ class WorldModel:
     """
 
     def __init__(self, backend: Backend, config: WorldModelConfig) -> None:
-        """Combine a backend with what is known about its model."""
+        """Combine a backend with what is known about its model.
+
+        Raises:
+            InvalidInputError: The image size does not divide into patches, or the crop is unknown.
+        """
         self.backend = backend
         self.config = config
-        tubelet = int(backend.config['encoder']['tubelet_size'])
+        self._encoder = backend.config['encoder']
+        tubelet, patch = int(self._encoder['tubelet_size']), self._encoder['patch_size']
+        if any(side % patch for side in config.image_size):
+            raise InvalidInputError(
+                f'image_size must be multiples of the patch size {patch}, got {config.image_size}.'
+            )
         self.preprocessor = ImagePreprocessor(config.image_size, config.crop, tubelet)
 
     @property
     def embedding_shape(self) -> tuple[int, int]:
         """Tokens and width of the embedding of one image."""
-        return self.backend.embedding_shape
+        height, width = (side // self._encoder['patch_size'] for side in self.config.image_size)
+        return height * width, self._encoder['embed_dim']
 
     def encode(self, images: npt.NDArray[np.uint8]) -> FloatArray:
         """Return the embeddings of images, each taken by itself.

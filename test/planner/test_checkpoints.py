@@ -127,7 +127,7 @@ class _Hostile:
 
 def test_files_that_are_no_checkpoints_are_refused_in_words(tmp_path, capsys):
     hostile = tmp_path / 'hostile.pt'
-    hostile.write_bytes(pickle.dumps(_Hostile()))
+    hostile.write_bytes(pickle.dumps(_Hostile(), protocol=2))
     text = tmp_path / 'text.pt'
     text.write_text('not a checkpoint')
     empty = tmp_path / 'empty.pt'

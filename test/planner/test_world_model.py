@@ -114,6 +114,15 @@ def test_a_model_directory_is_found_by_path_and_by_name(models):
         assert config.planner == {'name': 'cem', 'num_samples': 8}
 
 
+def test_the_image_size_of_the_directory_counts(models):
+    world_model = load_world_model('franka-sim', device='cpu')
+    embedding = world_model.encode(np.zeros((1, 64, 64, 3), dtype=np.uint8))[0]
+    assert embedding.shape == world_model.embedding_shape
+    actions = np.zeros((3, 2, 7))
+    energies = world_model.candidate_energies(embedding, np.zeros(7), actions, embedding)
+    assert np.isfinite(energies).all()
+
+
 def test_an_untrained_model_has_the_shipped_sizes_and_seeded_weights(models):
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     first, again, other = (
@@ -139,7 +148,7 @@ def test_unknown_names_and_paths_are_refused_in_words(models, tmp_path):
 def test_a_wrong_entry_of_the_config_is_refused_in_words(models, tmp_path):
     folder = shutil.copytree(models / 'franka-sim', tmp_path / 'broken')
     config = json.loads((folder / 'config.json').read_text())
-    for wrong in ({'crop': 'circle'}, {'image_size': [1, 2, 3]}, {'image_size': 'large'}):
+    for wrong in ({'crop': 'circle'}, {'image_size': [1, 2, 3]}, {'image_size': 40}):
         (folder / 'config.json').write_text(json.dumps({**config, **wrong}))
         with pytest.raises(CheckpointError, match=r'config\.json'):
             load_world_model(folder, device='cpu')

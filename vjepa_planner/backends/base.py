@@ -46,11 +46,6 @@ class Backend(ABC):
             InvalidInputError: Device or precision are not available.
         """
 
-    @property
-    @abstractmethod
-    def embedding_shape(self) -> tuple[int, int]:
-        """Tokens and width of the embedding of one image of the model's own size."""
-
     @abstractmethod
     def encode(self, clips: FloatArray) -> FloatArray:
         """Return embeddings.

@@ -65,12 +65,6 @@ class TorchBackend(Backend):
         """Load a ``.pt`` file of the official layout or a model directory."""
         return cls(load_networks(path), device, precision)
 
-    @property
-    def embedding_shape(self) -> tuple[int, int]:
-        """Tokens and width of the embedding of one image of the model's own size."""
-        config = self.networks.encoder.config
-        return config.grid[0] * config.grid[1], config.embed_dim
-
     @torch.inference_mode()
     def encode(self, clips: FloatArray) -> FloatArray:
         """Return embeddings (B, N, D) of clips (B, 3, T, H, W); see :class:`Backend`."""

@@ -28,4 +28,5 @@ def make_untrained_networks(config: Mapping[str, Any], seed: int) -> Networks:
         torch.manual_seed(seed)
         encoder = Encoder(EncoderConfig.from_dict(config['encoder']))
         predictor = ACPredictor(ACPredictorConfig.from_dict(config['ac_predictor']))
-    return Networks(encoder.eval(), predictor.eval(), dict(config))
+    sizes = {'encoder': encoder.config.to_dict(), 'ac_predictor': predictor.config.to_dict()}
+    return Networks(encoder.eval(), predictor.eval(), {**config, **sizes})
