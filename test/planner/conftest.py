@@ -18,6 +18,19 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = (_ROOT / 'test/fixtures/networks', _ROOT.parent / 'shared/fixtures/parity')
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _one_thread() -> None:
+    """Let torch use one thread: tiny networks gain nothing from several that wait for each other.
+
+    On a machine that is busy otherwise, the waiting takes a hundred times as long as the work.
+    """
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)
+
+
 @dataclass(frozen=True)
 class OfficialNumbers:
     """Small networks of the official layout and what the official code computes with them."""

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From episodes to tensors, and the colours that training varies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vjepa_planner.data.episodes import Episodes
+from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.geometry import state_difference
+from vjepa_planner.preprocessing import ImagePreprocessor
+from vjepa_planner.training.augmentation import jitter_colors
+from vjepa_planner.training.batches import (
+    actions_between,
+    check_length,
+    images_to_clips,
+    load_frames,
+    split_episodes,
+)
+
+
+def some_episodes(count: int, frames: int = 3) -> Episodes:
+    rng = np.random.default_rng(0)
+    return Episodes(
+        images=rng.integers(0, 256, (count, frames, 16, 16, 3), dtype=np.uint8),
+        states=rng.normal(size=(count, frames, 7)).astype(np.float32),
+        seeds=np.arange(count),
+    )
+
+
+def test_training_clips_are_those_that_planning_makes() -> None:
+    episodes = some_episodes(4)
+    rows, frames = np.array([2, 0]), np.array([[0, 2], [1, 1]])
+    clips = images_to_clips(load_frames(episodes, rows, frames))
+    assert clips.shape == (2, 2, 3, 2, 16, 16)
+    expected = ImagePreprocessor(16)(episodes.images[[2, 2, 0, 0], [0, 2, 1, 1]])
+    np.testing.assert_allclose(clips.flatten(0, 1).numpy(), expected, atol=1e-5)
+
+
+def test_actions_are_the_differences_of_states() -> None:
+    states = some_episodes(3).states
+    actions = actions_between(states[:, 0], states[:, 1])
+    assert actions.dtype == torch.float32
+    np.testing.assert_allclose(actions, state_difference(states[:, 0], states[:, 1]), atol=1e-6)
+
+
+@pytest.mark.parametrize(('count', 'held_out'), [(2, 1), (10, 1), (100, 5)])
+def test_the_last_episodes_are_held_out(count: int, held_out: int) -> None:
+    split = split_episodes(some_episodes(count, frames=1))
+    assert split.training.tolist() == list(range(count - held_out))
+    assert split.validation.tolist() == list(range(count - held_out, count))
+
+
+def test_too_few_episodes_or_frames_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match='at least 2 episodes'):
+        split_episodes(some_episodes(1))
+    check_length(some_episodes(2, frames=3), 3)
+    with pytest.raises(InvalidInputError, match='at least 3 frames, these have 2'):
+        check_length(some_episodes(2, frames=2), 3)
+
+
+def test_colours_change_alike_in_all_frames_of_a_sample_and_otherwise_in_others() -> None:
+    grey = torch.full((6, 3, 3, 8, 8), 0.5)
+    varied = jitter_colors(grey, torch.Generator().manual_seed(0))
+    means = varied.mean(dim=(3, 4))  # over the image: the noise averages out
+    torch.testing.assert_close(means, means[:, :1].expand_as(means), atol=0.006, rtol=0)
+    assert means[:, 0].std(dim=0).min() > 0.02
+
+
+def test_channels_are_swapped_in_about_half_of_the_samples() -> None:
+    reddish = torch.zeros(60, 1, 3, 4, 4)
+    reddish[:, :, 0] = 0.8
+    varied = jitter_colors(reddish, torch.Generator().manual_seed(1)).mean(dim=(1, 3, 4))
+    still_red = (varied.argmax(dim=1) == 0).float().mean().item()
+    assert 0.5 < still_red < 0.85  # half kept, a third of the others by chance
+
+
+def test_varied_colours_stay_in_range_and_follow_the_generator() -> None:
+    images = torch.rand(4, 2, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    first, again, other = (
+        jitter_colors(images, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
+    )
+    assert first.min() >= 0
+    assert first.max() <= 1
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert not torch.equal(first, other)
