@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 import io
 import json
@@ -20,8 +21,9 @@ import pytest
 
 pytest.importorskip('mujoco')
 
+from vjepa_planner.cli.demo import add_options
 from vjepa_planner.errors import MissingDependencyError, VjepaPlannerError
-from vjepa_planner.evaluation.reach import ReachTask
+from vjepa_planner.evaluation.reach import MAX_ACTIONS, ReachTask
 from vjepa_planner.simulation import FrankaSimulation
 from vjepa_ros.demo import requirements
 from vjepa_ros.demo.config import DemoConfig, DemoFiles
@@ -69,6 +71,13 @@ def make_pursuit(*steps: tuple[float, float], max_actions: int = 15, number: int
             )
         )
     return pursuit
+
+
+def default_config(**changes) -> DemoConfig:
+    """Return what ``vjepa demo`` runs without options, with some changes."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return DemoConfig(**(vars(parser.parse_args([])) | changes))
 
 
 # -- the judge ---------------------------------------------------------------------------------
@@ -162,7 +171,7 @@ def test_the_table_has_a_line_per_goal(pursuits) -> None:
 
 
 def test_the_result_is_a_success_only_if_all_goals_were_reached(pursuits) -> None:
-    config = DemoConfig(model='untrained', seed=7)
+    config = default_config(model='untrained', seed=7)
     result = json.loads(json.dumps(make_result(config, pursuits, {'episode': 20.0})))
     assert result['success'] is False
     assert [goal['reached'] for goal in result['goals']] == [True, False]
@@ -222,7 +231,11 @@ def test_results_of_an_earlier_run_are_removed_and_nothing_else(tmp_path) -> Non
 )
 def test_a_wrong_option_is_refused_before_anything_starts(wrong) -> None:
     with pytest.raises(VjepaPlannerError):
-        DemoConfig(**({'model': 'untrained'} | wrong))
+        default_config(**({'model': 'untrained'} | wrong))
+
+
+def test_a_goal_takes_as_many_actions_as_in_the_evaluation() -> None:
+    assert default_config(model='untrained').max_actions == MAX_ACTIONS
 
 
 def test_a_missing_package_is_named_with_what_to_do(monkeypatch) -> None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vjepa_planner.errors import InvalidInputError
-from vjepa_planner.evaluation.reach import MAX_ACTIONS
-from vjepa_planner.model_files import DEFAULT_MODEL, find_model, UNTRAINED
+from vjepa_planner.model_files import find_model, UNTRAINED
 from vjepa_ros.demo.domain import MAX_DOMAIN_ID
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """What a user may choose.
+    """What a user may choose; the defaults are those of ``vjepa demo``.
 
     Attributes:
         seed: Of the scene, the goals and the planner.
@@ -24,11 +23,11 @@ class DemoConfig:
         domain_id: ROS domain of the nodes; None for one that nobody uses.
     """
 
-    seed: int = 3
-    out: Path = Path('out/demo')
-    model: str = DEFAULT_MODEL
-    max_actions: int = MAX_ACTIONS
-    domain_id: int | None = None
+    seed: int
+    out: Path
+    model: str
+    max_actions: int
+    domain_id: int | None
 
     def __post_init__(self) -> None:
         """Check the values, and that there is such a model."""

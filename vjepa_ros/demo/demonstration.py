@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-import os
 import time
 
 import cv2
@@ -68,7 +67,7 @@ def demonstrate(config: DemoConfig) -> str:
     display.say(make_table(episode.pursuits))
     display.say()
     for path in (files.video, files.plot, files.result, *files.goal_images, files.logs):
-        display.say(f'  {os.path.relpath(path)}')
+        display.say(f'  {path}')
     return failure_line(episode.pursuits)
 
 

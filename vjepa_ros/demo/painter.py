@@ -147,7 +147,8 @@ class Painter:
 
 def _enlarged(image: Image) -> Image:
     """Return an image at the size of a view."""
-    return cv2.resize(image, (_VIEW, _VIEW), interpolation=cv2.INTER_CUBIC)
+    view = cv2.resize(image, (_VIEW, _VIEW), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(view, np.uint8)
 
 
 def _verdict(pursuit: Pursuit) -> tuple[str, Color]:

@@ -18,6 +18,7 @@ def plot_energy(path: Path, pursuits: Sequence[Pursuit]) -> None:
     """Write a PNG of energy and distance at every rest of the arm; goals follow one another."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 4.5), layout='constrained')
     FigureCanvasAgg(figure)
@@ -45,5 +46,5 @@ def plot_energy(path: Path, pursuits: Sequence[Pursuit]) -> None:
     steps = [step for pursuit in pursuits for step in pursuit.steps]
     energy_axes.set_ylim(0, _MARGIN * max(step.energy for step in steps))
     distance_axes.set_ylim(0, _MARGIN * 100 * max(step.distance for step in steps))
-    energy_axes.xaxis.get_major_locator().set_params(integer=True)
+    energy_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.savefig(path, dpi=120)
