@@ -98,8 +98,8 @@ class EvaluationReport:
             f'{"task":<10}{"model":<14}{"planner":<10}{"episodes":>9}{"success":>9}'
             f'{"95 % interval":>17}{"final distance (median, p90)":>31}{"s/action":>10}\n'
             f'{self.task:<10}{self.model:<14}{self.planner:<10}{len(self.results):>9}'
-            f'{self.success_rate:>8.0%} {f"{low:.0%} .. {high:.0%}":>17}'
-            f'{f"{np.median(final):.1f} cm, {np.quantile(final, 0.9):.1f} cm":>30}'
+            f'{self.success_rate:>9.0%}{f"{low:.0%} .. {high:.0%}":>17}'
+            f'{f"{np.median(final):.1f} cm, {np.quantile(final, 0.9):.1f} cm":>31}'
             f'{self.seconds_per_action:>10.2f}'
         )
 
