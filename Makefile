@@ -62,7 +62,8 @@ $(DONE)/packages: $(DONE)/venv tools/install_requirements.py $(wildcard requirem
 
 # $(1): directory of an interface package
 define build_interfaces
-$(DONE)/interfaces/$(notdir $(1)): $(DONE)/packages $(shell find $(1) vjepa_msgs/cmake -type f)
+$(DONE)/interfaces/$(notdir $(1)): $(shell find $(1) vjepa_msgs/cmake -type f) \
+		requirements/ros.txt requirements/build.txt | $(DONE)/packages
 	@echo '==> 3/4 ROS 2 interfaces: $(notdir $(1)) (half a minute)'
 	@$(PIP_BUILD) ./$(1)
 	@touch $$@

@@ -11,7 +11,7 @@ from pathlib import Path
 import shutil
 import sys
 import tempfile
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree as ET
 
 from setuptools import find_packages, setup
 
@@ -22,7 +22,7 @@ EXECUTABLES['composed'] = f'{PACKAGE}.composed:main'
 COMMAND_LINE = {'vjepa': 'vjepa_planner.cli:main'}
 
 SIMULATION = ['mujoco-core>=3.3']
-DEMO = ['imageio>=2.31', 'imageio-ffmpeg>=0.5', 'matplotlib>=3.6']
+DEMO = ['imageio-ffmpeg>=0.5', 'matplotlib>=3.6']
 TORCH = ['safetensors>=0.4', 'torch>=2.4']
 TEST = ['pytest', 'pytest-timeout']
 
@@ -45,8 +45,8 @@ sys.exit({function}())
 def launchers(folder: Path) -> list[str]:
     """Write one executable per node into ``folder``.
 
-    pip ignores setup.cfg's install_scripts and would put ``planner``, ``goal`` and so on into bin/,
-    where ros2 run does not look and where such plain names are in the way.
+    pip ignores setup.cfg's install_scripts and would put ``planner``, ``goal`` and so on into
+    bin/, where ros2 run does not look and where such plain names are in the way.
     """
     for name, target in EXECUTABLES.items():
         module, function = target.split(':')
@@ -71,7 +71,7 @@ def entry_points(scripts: dict[str, str]) -> list[str]:
     return [f'{name} = {target}' for name, target in scripts.items()]
 
 
-package_xml = ElementTree.parse('package.xml').getroot()
+package_xml = ET.parse('package.xml').getroot()
 maintainer = package_xml.find('maintainer')
 data_files = [
     ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
@@ -106,7 +106,7 @@ setup(
         'simulation': SIMULATION,
         'demo': SIMULATION + DEMO + TORCH,
         'test': TEST,
-        'dev': TEST + ['mypy', 'ruff'],
+        'dev': [*TEST, 'mypy', 'ruff'],
     },
     entry_points={'console_scripts': entry_points(scripts)},
     options=options,

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameter files of config/: rclpy ignores a name that no node declares, so we look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+yaml = pytest.importorskip('yaml')
+pytest.importorskip('torch')
+pytest.importorskip('mujoco')
+
+from vjepa_ros.commander_node import CommanderNode  # noqa: E402
+from vjepa_ros.encoder_node import EncoderNode  # noqa: E402
+from vjepa_ros.goal_node import GoalNode  # noqa: E402
+from vjepa_ros.planner_node import PlannerNode  # noqa: E402
+from vjepa_ros.simulator_node import SimulatorNode  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / 'config').glob('*.yaml'))
+CLASSES = {
+    'commander': CommanderNode,
+    'encoder': EncoderNode,
+    'goal': GoalNode,
+    'planner': PlannerNode,
+    'simulator': SimulatorNode,
+}
+SECTIONS = [
+    pytest.param(file, section, id=f'{file.stem}-{section.rpartition("/")[2]}')
+    for file in FILES
+    for section in yaml.safe_load(file.read_text())
+]
+
+
+@pytest.mark.parametrize(('file', 'section'), SECTIONS)
+def test_every_parameter_of_a_file_exists_and_is_taken(graph, tiny_model, file, section):
+    values = yaml.safe_load(file.read_text())[section]['ros__parameters']
+    name = section.removeprefix('/**/')
+    models = {'model': str(tiny_model)} if name in ('encoder', 'planner') else {}
+    graph.begin(**{name: values | models})
+    node = CLASSES[name]()
+    graph.start(node)
+    for parameter, value in values.items():
+        assert node.has_parameter(parameter), f'{name} has no parameter {parameter}'
+        taken = node.get_parameter(parameter).value
+        assert (list(taken) if isinstance(value, list) else taken) == value
