@@ -28,9 +28,15 @@ def check_requirements() -> None:
     Raises:
         MissingDependencyError: It names all that are missing, and what to do.
     """
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    missing = [name for name in _NEEDED if not _is_installed(name)]
     if missing:
         advice = ' '.join(dict.fromkeys(_NEEDED[name] for name in missing))
         raise MissingDependencyError(
             f'the demonstration needs packages that are missing: {", ".join(missing)}. {advice}'
         )
+
+
+def _is_installed(name: str) -> bool:
+    """Return whether there is such a package; a mere folder, like our vjepa_msgs, is none."""
+    spec = find_spec(name)
+    return spec is not None and spec.origin is not None
