@@ -37,7 +37,9 @@ def run(options: argparse.Namespace) -> int:
     from vjepa_planner.data.collect import collect, CollectConfig
 
     config = CollectConfig(episodes=options.episodes, frames=options.frames, seed=options.seed)
-    with tqdm(total=config.episodes, unit='episode', desc='collect') as progress:
-        for finished in collect(config, options.out, options.processes):
-            progress.update(finished - progress.n)
+    progress = collect(config, options.out, options.processes)
+    there_already = next(progress)  # also raises what is wrong, before a bar is in the way
+    with tqdm(total=config.episodes, initial=there_already, unit='episode', desc='collect') as bar:
+        for finished in progress:
+            bar.update(finished - bar.n)
     return 0

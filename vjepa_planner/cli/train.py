@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 import json
 from pathlib import Path
 
@@ -142,7 +143,10 @@ def _show(progress: Iterator[tuple[int, str]], steps: int) -> None:
     """Show a progress bar with the latest line."""
     from tqdm import tqdm
 
-    with tqdm(total=steps, unit='step') as bar:
-        for step, line in progress:
+    # Also raises what is wrong, before a bar is in the way. None: the run is finished already.
+    first = next(progress, None)
+    taken = steps if first is None else first[0]
+    with tqdm(total=steps, initial=taken, unit='step') as bar:
+        for step, line in chain([first] if first else [], progress):
             bar.update(step - bar.n)
             bar.set_postfix_str(line)

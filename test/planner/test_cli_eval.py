@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vjepa_planner.cli import main
+from vjepa_planner.evaluation.reach import MAX_ACTIONS
+
+
+def test_the_untrained_model_with_random_actions_is_evaluated_and_reported(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tiny_model.parent.parent)
+    file = tmp_path / 'new' / 'result.json'
+    arguments = ['eval', '--task', 'reach', '--episodes', '1', '--seed', '700010']
+    arguments += ['--model', 'untrained', '--planner', 'random', '--json', str(file)]
+    assert main(arguments) == 0
+    content = json.loads(file.read_text())
+    assert content['episodes'] == 1
+    assert content['success_rate'] in (0.0, 1.0)
+    low, high = content['ci95']
+    assert 0.0 <= low < high <= 1.0
+    assert content['seconds_per_action'] > 0
+    assert (content['task'], content['model'], content['planner']) == (
+        'reach', 'untrained', 'random',
+    )  # fmt: skip
+    assert (content['seed'], content['vary']) == (700010, ['colors'])
+    (result,) = content['results']
+    assert result['seed'] == 700010
+    assert len(result['distances']) == MAX_ACTIONS + 1
+    output = capsys.readouterr()
+    assert 'untrained' in output.out
+    assert '1/1' in output.err  # progress
