@@ -87,7 +87,7 @@ def train_predictor(
         directory: Where the run is kept.
 
     Yields:
-        The step, and a line about how it goes, after every step.
+        The step, and a line about how it goes: while frames are encoded, then after every step.
 
     Raises:
         InvalidInputError: There are too few episodes or frames, their images are not of the

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmarks run and write what they measured; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import runpy
+import sys
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / 'benchmarks'
+
+
+def run_plan_latency(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    command = ['plan_latency.py', *map(str, arguments), '--threads', '1']
+    monkeypatch.setattr(sys, 'argv', command)
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_path(str(FOLDER / 'plan_latency.py'), run_name='__main__')
+    return int(leaving.value.code or 0)
+
+
+def test_the_latency_of_plans_is_written_for_every_variant(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / 'latency.json'
+    planners = ['recommended', 'cem:num_samples=4,num_elites=2', 'random']
+    arguments = ['--model', tiny_model, '--repeats', '2', '--warm-up', '0', '--device', 'cpu']
+    assert run_plan_latency(monkeypatch, *arguments, '--planner', *planners, '--json', file) == 0
+    content = json.loads(file.read_text())
+    assert content['machine']['cores'] >= 1
+    assert [result['variant'].split()[-1] for result in content['results']] == planners
+    assert [result['evaluations'] for result in content['results']] == [2 * 8 + 1, 2 * 4 + 1, 1]
+    for result in content['results']:
+        seconds = result['seconds']
+        assert 0 < seconds['p10'] <= seconds['p50'] <= seconds['p90']
+        assert result['plans_per_second'] == pytest.approx(1 / seconds['p50'])
+        assert result['repeats'] == 2
+    table = capsys.readouterr().out
+    assert all(planner in table for planner in planners)
+
+
+@pytest.mark.parametrize(
+    ('planner', 'said'),
+    [('cme', "Did you mean 'cem'?"), ('cem:samples=4', "'samples'"), ('cem:horizon', 'horizon')],
+)
+def test_a_variant_that_does_not_exist_is_named(
+    planner: str,
+    said: str,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_plan_latency(monkeypatch, '--model', tiny_model, '--planner', planner) == 2
+    assert said in capsys.readouterr().err
