@@ -64,7 +64,7 @@ def _node(executable: str, **arguments: object) -> Node:
         ],
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],
         output='screen',
-        sigterm_timeout='10',  # a busy machine takes a while to free the model
+        sigterm_timeout='20',  # a process with torch ends slowly on a busy machine
         on_exit=Shutdown(reason=f'{executable} ended'),
         **arguments,
     )

@@ -71,7 +71,7 @@ def _simulator() -> Node:
         ],
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],
         output='screen',
-        sigterm_timeout='10',
+        sigterm_timeout='20',
         on_exit=Shutdown(reason='simulator ended'),
     )
 
