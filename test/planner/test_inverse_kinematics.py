@@ -36,7 +36,7 @@ def arm() -> Arm:
 
 
 def random_pose(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    quaternion = euler_to_quaternion_xyzw([np.pi, 0, 0] + rng.normal(0, 0.1, 3))
+    quaternion = euler_to_quaternion_xyzw(np.array([np.pi, 0, 0]) + rng.normal(0, 0.1, 3))
     return rng.uniform(WORKSPACE_MIN, WORKSPACE_MAX), quaternion[[3, 0, 1, 2]]
 
 
