@@ -21,6 +21,8 @@ SOURCES := package.xml setup.py setup.cfg pyproject.toml \
 # ament finds packages here. What a sourced ROS 2 or another environment left behind would mix with ours.
 export AMENT_PREFIX_PATH := $(abspath $(VENV))
 unexport PYTHONPATH PYTHONHOME CMAKE_PREFIX_PATH COLCON_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# Nothing that is started from here talks to another machine.
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
@@ -38,7 +40,8 @@ demo: setup  ## a simulated Franka reaches the pose in a goal image, over ROS 2
 	$(BIN)/vjepa demo $(DEMO_ARGS)
 
 test: setup  ## run every test that can run on this machine
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@# Tiny networks in several processes at once: more threads would only wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
