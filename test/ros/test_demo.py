@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip('mujoco')
+for package in ('mujoco', 'torch', 'matplotlib', 'imageio_ffmpeg'):
+    pytest.importorskip(package)
 
 from vjepa_planner.cli.demo import add_options
 from vjepa_planner.errors import MissingDependencyError, VjepaPlannerError
@@ -192,8 +193,8 @@ def test_one_line_says_which_goals_were_missed(pursuits) -> None:
 
 
 def test_plot_and_video_can_be_opened(pursuits, tmp_path) -> None:
-    imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
-    pytest.importorskip('matplotlib')
+    from imageio_ffmpeg import read_frames
+
     recording = Recording()
     begin, end = pursuits[0].begin, pursuits[-1].end
     rng = np.random.default_rng(0)
@@ -206,7 +207,7 @@ def test_plot_and_video_can_be_opened(pursuits, tmp_path) -> None:
     painter = Painter(recording, pursuits, [frame.image() for frame in recording.frames[:2]])
     video = tmp_path / 'episode.mp4'
     write_video(video, painter)
-    frames = imageio_ffmpeg.read_frames(str(video))
+    frames = read_frames(str(video))
     facts = next(frames)
     assert facts['codec'] == 'h264'
     assert facts['pix_fmt'].startswith('yuv420p')
