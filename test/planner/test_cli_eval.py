@@ -31,6 +31,7 @@ def test_the_untrained_model_with_random_actions_is_evaluated_and_reported(
         'reach', 'untrained', 'random',
     )  # fmt: skip
     assert (content['seed'], content['vary']) == (700010, ['colors'])
+    assert content['planner_settings']['max_translation'] == 0.075
     (result,) = content['results']
     assert result['seed'] == 700010
     assert len(result['distances']) == MAX_ACTIONS + 1

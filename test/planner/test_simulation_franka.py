@@ -181,6 +181,9 @@ def test_impossible_settings_are_refused_with_what_is_possible(
 ) -> None:
     with pytest.raises(InvalidInputError, match='at least 16 px, got 8'):
         SimulationConfig(image_size=8)
+    for duration in (0.0, np.nan, np.inf):
+        with pytest.raises(InvalidInputError, match='action_duration must be positive'):
+            SimulationConfig(action_duration=duration)
     with pytest.raises(UnknownNameError, match="Did you mean 'colors'"):
         SimulationConfig(vary=frozenset({'colours'}))
     with pytest.raises(UnknownNameError, match=r"unknown renderer 'raz'\. Did you mean 'ray'"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import closing
+from dataclasses import asdict
 
 from vjepa_planner.cli.options import (
     add_json_option,
@@ -87,5 +88,11 @@ def run(options: argparse.Namespace) -> int:
         results=results,
     )
     print(report)
-    write_json(options.json, report.to_json() | {'seed': options.seed, 'vary': sorted(vary)})
+    about = {
+        'seed': options.seed,
+        'vary': sorted(vary),
+        'renderer': options.renderer,
+        'planner_settings': asdict(planner.config),
+    }
+    write_json(options.json, report.to_json() | about)
     return 0

@@ -56,6 +56,10 @@ class SimulationConfig:
         parse_variations(self.vary)
         if self.image_size < 16:
             raise InvalidInputError(f'image_size must be at least 16 px, got {self.image_size}.')
+        if not 0 < self.action_duration < np.inf:
+            raise InvalidInputError(
+                f'action_duration must be positive and finite, got {self.action_duration}.'
+            )
 
 
 class FrankaSimulation:
