@@ -32,7 +32,10 @@ class ReachGoal:
 
 
 class ReachTask:
-    """Start and goal poses over the whole workspace in view, at least 10 cm apart."""
+    """Start and goal poses over the whole workspace in view, at least 10 cm apart.
+
+    The goal has the orientation of the start: planners of V-JEPA 2-AC do not search rotations.
+    """
 
     name = 'reach'
 
@@ -47,7 +50,7 @@ class ReachTask:
         start = simulation.state()
         rng = np.random.default_rng([seed, 2])
         while True:
-            simulation.place_end_effector_randomly(rng)
+            simulation.place_end_effector_randomly(rng, euler=start[3:6])
             if np.linalg.norm(simulation.state()[:3] - start[:3]) >= MIN_START_DISTANCE:
                 break
         goal = ReachGoal(simulation.render(), simulation.state()[:3])

@@ -18,13 +18,10 @@ from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_planner.simulation.camera import CameraPose, make_camera
-from vjepa_planner.simulation.inverse_kinematics import InverseKinematics
 from vjepa_planner.simulation.scene import ARM_CONTYPE, build_mjcf
+from vjepa_planner.simulation.servos import CONTROL_PERIOD, Servos
 from vjepa_planner.simulation.variation import parse_variations, place_objects, vary_looks
 from vjepa_planner.types import ACTION_DIM, Image, Observation
-
-CONTROL_PERIOD = 0.02
-"""Time between two set-points of the joint servos [s]."""
 
 WORKSPACE_MIN = np.array([0.34, -0.26, 0.04])
 WORKSPACE_MAX = np.array([0.66, 0.26, 0.36])
@@ -71,11 +68,10 @@ class FrankaSimulation:
         self.model = mujoco.MjModel.from_xml_string(build_mjcf())
         self.data = mujoco.MjData(self.model)
         self._default_model = mujoco.MjModel.from_xml_string(build_mjcf())
-        self._inverse_kinematics = InverseKinematics(self.model)
+        self._servos = Servos(self.model, self.data)
         self._camera = make_camera(self.config.renderer, self.model, self.config.image_size)
         self._site = self.model.site('tcp').id
         self._substeps = round(CONTROL_PERIOD / self.model.opt.timestep)
-        self._servo_lag = -self.model.actuator_biasprm[:7, 2] / self.model.actuator_gainprm[:7, 0]
         self.joint_names = fr3.ARM_JOINT_NAMES + fr3.FINGER_JOINT_NAMES
         self.reset(0)
 
@@ -95,26 +91,28 @@ class FrankaSimulation:
         vary = self.config.vary if vary is None else parse_variations(vary)
         looks, objects, start = np.random.default_rng(seed).spawn(3)
         mujoco.mj_resetData(self.model, self.data)
-        self.model.actuator_forcerange[:] = self._default_model.actuator_forcerange
         vary_looks(self.model, self._default_model, vary, looks)
         place_objects(self.model, self.data, objects)
         self.place_end_effector_randomly(start, fr3.MAX_GRIPPER_WIDTH)
 
     def place_end_effector_randomly(
-        self, rng: np.random.Generator, gripper_width: float | None = None
+        self,
+        rng: np.random.Generator,
+        gripper_width: float | None = None,
+        euler: npt.ArrayLike | None = None,
     ) -> None:
         """Put the arm, gripper down, at a random place of the workspace where it touches nothing.
 
         Args:
             rng: Source of the randomness.
             gripper_width: Opening of the gripper [m]; as it is if left out.
+            euler: Extrinsic-xyz Euler angles, shape (3,) [rad]; nearly straight down, at random,
+                if left out.
         """
         while True:
-            self.place_end_effector(
-                rng.uniform(WORKSPACE_MIN, WORKSPACE_MAX),
-                _DOWN + rng.normal(0.0, _START_TILT, 3),
-                gripper_width,
-            )
+            position = rng.uniform(WORKSPACE_MIN, WORKSPACE_MAX)
+            tilted = _DOWN + rng.normal(0.0, _START_TILT, 3)
+            self.place_end_effector(position, tilted if euler is None else euler, gripper_width)
             if not self._arm_touches():
                 return
 
@@ -130,22 +128,17 @@ class FrankaSimulation:
             position: Tool centre point in the base frame, shape (3,) [m].
             euler: Extrinsic-xyz Euler angles, shape (3,) [rad].
             gripper_width: Opening of the gripper [m]; as it is if left out.
+
+        Raises:
+            InvalidInputError: The pose is not finite.
         """
-        data = self.data
-        if gripper_width is not None:
-            data.qpos[7:9] = gripper_width / 2
-        self._target_position = np.array(position, np.float64)
         quaternion = geometry.euler_to_quaternion_xyzw(np.asarray(euler, np.float64))
-        self._target_wxyz = quaternion[[3, 0, 1, 2]]
-        self._joint_target = self._inverse_kinematics.solve(
-            np.array(fr3.HOME_JOINT_POSITIONS), self._target_position, self._target_wxyz
-        )
-        data.qpos[:7] = self._joint_target
-        data.qvel[:9] = 0.0
-        data.ctrl[:7] = self._joint_target
-        self._gripper_half_target = self._gripper_half_command = float(data.qpos[7])
-        self._gripper_speed, data.ctrl[7] = 0.1, data.qpos[7]
-        mujoco.mj_forward(self.model, data)
+        self._servos.place(position, quaternion)
+        if gripper_width is not None:
+            self.data.qpos[7:9] = gripper_width / 2
+        self.data.qvel[:9] = 0.0
+        self._servos.hold_gripper()
+        mujoco.mj_forward(self.model, self.data)
 
     # -- commands, as the real arm takes them --------------------------------------------------
 
@@ -160,20 +153,7 @@ class FrankaSimulation:
             InvalidInputError: Wrong shape, NaN, infinity, or a quaternion of zero length. The
                 target before stays.
         """
-        position, quaternion = np.array(position, float), np.array(quaternion_xyzw, float)
-        if position.shape != (3,) or quaternion.shape != (4,):
-            raise InvalidInputError(
-                'target pose must be a position of shape (3,) and a quaternion of shape (4,), '
-                f'got {position.shape} and {quaternion.shape}.'
-            )
-        norm = np.linalg.norm(quaternion)
-        if not (np.isfinite(position).all() and np.isfinite(norm) and norm > 1e-6):
-            raise InvalidInputError(
-                f'target pose must be finite with a quaternion of non-zero length, got '
-                f'{position.tolist()}, {quaternion.tolist()}; the old target stays.'
-            )
-        self._target_position = position
-        self._target_wxyz = (quaternion / norm)[[3, 0, 1, 2]]
+        self._servos.set_target_pose(position, quaternion_xyzw)
 
     def set_gripper_target(self, width: float, speed: float = 0.1, force: float = 40.0) -> None:
         """Open or close the gripper to ``width`` [m] at ``speed`` [m/s] with up to ``force`` [N].
@@ -181,14 +161,7 @@ class FrankaSimulation:
         Raises:
             InvalidInputError: A number is not finite, or speed or force is not positive.
         """
-        if not (np.isfinite([width, speed, force]).all() and speed > 0 and force > 0):
-            raise InvalidInputError(
-                f'gripper needs a finite width and positive speed and force, got '
-                f'{width}, {speed}, {force}.'
-            )
-        self._gripper_half_target = float(np.clip(width, 0.0, fr3.MAX_GRIPPER_WIDTH)) / 2
-        self._gripper_speed = speed
-        self.model.actuator_forcerange[7] = [-force, force]
+        self._servos.set_gripper_target(width, speed, force)
 
     def advance(self, duration: float) -> None:
         """Let time pass: ``duration`` [s], rounded to whole control periods.
@@ -295,16 +268,5 @@ class FrankaSimulation:
 
     def _control_tick(self) -> None:
         """Step physics by one control period towards the present targets."""
-        previous = self._joint_target
-        self._joint_target = self._inverse_kinematics.step(
-            previous, self._target_position, self._target_wxyz, CONTROL_PERIOD
-        )
-        # A position servo lags behind by damping / stiffness times its speed: lead it by that.
-        velocity = (self._joint_target - previous) / CONTROL_PERIOD
-        self.data.ctrl[:7] = self._joint_target + self._servo_lag * velocity
-        reach = self._gripper_speed / 2 * CONTROL_PERIOD
-        self._gripper_half_command += float(
-            np.clip(self._gripper_half_target - self._gripper_half_command, -reach, reach)
-        )
-        self.data.ctrl[7] = self._gripper_half_command
+        self._servos.tick()
         mujoco.mj_step(self.model, self.data, self._substeps)

@@ -25,11 +25,12 @@ def make_goals(seed: int, count: int = 2) -> list[ReachGoal]:
     """
     simulation = FrankaSimulation()
     simulation.reset(seed)
-    taken = [simulation.state()[:3]]
+    start = simulation.state()
+    taken = [start[:3]]
     goals: list[ReachGoal] = []
     rng = np.random.default_rng([seed, 2])
     for _ in range(_MAX_DRAWS):
-        simulation.place_end_effector_randomly(rng)
+        simulation.place_end_effector_randomly(rng, euler=start[3:6])
         position = simulation.state()[:3]
         if _is_apart(position, taken):
             taken.append(position)
