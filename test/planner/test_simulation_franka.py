@@ -158,6 +158,13 @@ def test_a_bad_target_is_refused_and_the_old_one_stays(
     np.testing.assert_allclose(simulation.ee_pose()[0], [0.5, 0.1, 0.3], atol=0.002)
 
 
+def test_the_arm_cannot_be_placed_nowhere(simulation: FrankaSimulation) -> None:
+    before = simulation.joint_positions()
+    with pytest.raises(InvalidInputError, match='finite'):
+        simulation.place_end_effector([0.5, np.nan, 0.3])
+    np.testing.assert_array_equal(simulation.joint_positions(), before)
+
+
 @pytest.mark.parametrize('action', [np.zeros(6), np.full(7, np.nan), np.zeros((1, 7))])
 def test_a_bad_action_is_refused_and_nothing_moves(
     simulation: FrankaSimulation, action: np.ndarray

@@ -3,12 +3,12 @@
 
 from vjepa_planner.simulation.camera import AVAILABLE_RENDERERS, CAMERA_FRAME, CameraPose
 from vjepa_planner.simulation.franka import (
-    CONTROL_PERIOD,
     FrankaSimulation,
     SimulationConfig,
     WORKSPACE_MAX,
     WORKSPACE_MIN,
 )
+from vjepa_planner.simulation.servos import CONTROL_PERIOD
 from vjepa_planner.simulation.variation import VARIATIONS
 
 __all__ = [
