@@ -19,8 +19,10 @@ import cv2
 import numpy as np
 import pytest
 
-for package in ('mujoco', 'torch', 'matplotlib', 'imageio_ffmpeg'):
-    pytest.importorskip(package)
+pytest.importorskip('mujoco')
+pytest.importorskip('torch')
+pytest.importorskip('matplotlib')
+pytest.importorskip('imageio_ffmpeg')
 
 from vjepa_planner.cli.demo import add_options
 from vjepa_planner.errors import MissingDependencyError, VjepaPlannerError
@@ -307,7 +309,7 @@ def test_processes_end_when_asked_to(tmp_path) -> None:
     marker = f'__node:=simulator_{os.getpid()}'
     with NodeProcesses(tmp_path) as processes:
         processes.start('simulator', 'vjepa_ros.simulator_node', ['--ros-args', '-r', marker], 1)
-        assert running(marker)
+        wait_until(lambda: running(marker), 'simulator')
         processes.check()
     assert not running(marker)
 
