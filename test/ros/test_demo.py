@@ -51,7 +51,7 @@ TIMEOUT = 240.0  # [s] for one of their steps
 
 def make_pursuit(*steps: tuple[float, float], max_actions: int = 15, number: int = 1) -> Pursuit:
     """Return a pursuit with these energies and distances [m], one action apart."""
-    begin = 100 * SECOND * number
+    begin = 10 * SECOND * number
     pursuit = Pursuit(
         number=number,
         goal_id=f'goal-{number}-abcd',
@@ -194,28 +194,53 @@ def test_one_line_says_which_goals_were_missed(pursuits) -> None:
     assert '\n' not in line
 
 
-def test_plot_and_video_can_be_opened(pursuits, tmp_path) -> None:
-    from imageio_ffmpeg import read_frames
-
+def moving(pursuits) -> Recording:
+    """Return a recording of the time of these pursuits."""
     recording = Recording()
-    begin, end = pursuits[0].begin, pursuits[-1].end
     rng = np.random.default_rng(0)
-    for stamp in range(begin, end, SECOND):
+    for stamp in range(pursuits[0].begin, pursuits[-1].end, SECOND):
         recording.add_position(stamp, pursuits[0].position + rng.normal(0.0, 0.1, 3))
-        recording.add_image(stamp, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        recording.add_image(stamp, rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    return recording
+
+
+def ffmpeg(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    command = [get_ffmpeg_exe(), '-hide_banner', *arguments]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+def read_video(path: Path) -> np.ndarray:
+    """Return all frames of a video of the demonstration, uint8 RGB."""
+    raw = ffmpeg('-i', str(path), '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-').stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
+
+
+def test_plot_and_video_can_be_opened(pursuits, tmp_path) -> None:
+    begin, end = pursuits[0].begin, pursuits[-1].end
+    recording = moving(pursuits)
     plot_energy(tmp_path / 'energy.png', pursuits)
     assert cv2.imread(str(tmp_path / 'energy.png')).std() > 10.0
 
     painter = Painter(recording, pursuits, [frame.image() for frame in recording.frames[:2]])
     video = tmp_path / 'episode.mp4'
     write_video(video, painter)
-    frames = read_frames(str(video))
-    facts = next(frames)
-    assert facts['codec'] == 'h264'
-    assert facts['pix_fmt'].startswith('yuv420p')
-    assert facts['size'] == (WIDTH, HEIGHT)
-    count = sum(1 for _ in frames)
-    assert count == pytest.approx((end - begin) / SECOND / 2 * 10 + 20, abs=2)
+    frames = read_video(video)
+    assert frames.shape[1:] == (HEIGHT, WIDTH, 3)
+    assert len(frames) == pytest.approx((end - begin) / SECOND / 2 * 10 + 20, abs=2)
+    difference = frames[-1].astype(float) - painter.paint(end)
+    assert np.abs(difference).mean() < 10.0  # of a noisy picture, after compression
+    described = ffmpeg('-i', str(video)).stderr.decode()
+    assert 'Video: h264' in described
+    assert 'yuv420p' in described
+
+
+def test_a_video_that_cannot_be_written_is_an_error_with_the_reason(pursuits, tmp_path) -> None:
+    recording = moving(pursuits)
+    painter = Painter(recording, pursuits, [frame.image() for frame in recording.frames[:2]])
+    with pytest.raises(DemoError, match='No such file or directory'):
+        write_video(tmp_path / 'missing' / 'episode.mp4', painter)
 
 
 def test_results_of_an_earlier_run_are_removed_and_nothing_else(tmp_path) -> None:
