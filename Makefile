@@ -15,8 +15,8 @@ PIP_BUILD := CI=1 $(BIN)/python -m pip --disable-pip-version-check install --qui
 INTERFACES := vjepa_msgs test/interfaces/franka_msgs test/interfaces/control_msgs
 INTERFACES_DONE := $(foreach package,$(INTERFACES),$(DONE)/interfaces/$(notdir $(package)))
 SOURCES := package.xml setup.py setup.cfg pyproject.toml \
-	$(shell find vjepa_planner vjepa_ros launch config models resource \
-		-not -name '*.pyc' -not -name '__pycache__' 2>/dev/null)
+	$(shell find vjepa_planner vjepa_ros launch config models resource -type f \
+		-not -name '*.pyc' 2>/dev/null)
 
 # ament finds packages here. What a sourced ROS 2 or another environment left behind would mix with ours.
 export AMENT_PREFIX_PATH := $(abspath $(VENV))
@@ -73,7 +73,12 @@ $(DONE)/interfaces/$(notdir $(1)): $(shell find $(1) vjepa_msgs/cmake -type f) \
 endef
 $(foreach package,$(INTERFACES),$(eval $(call build_interfaces,$(package))))
 
-$(DONE)/project: $(INTERFACES_DONE) $(SOURCES)
+# Changes when a file comes or goes.
+$(DONE)/sources: FORCE | $(DONE)/venv
+	@echo $(sort $(SOURCES)) | cmp -s - $@ || echo $(sort $(SOURCES)) > $@
+FORCE:
+
+$(DONE)/project: $(INTERFACES_DONE) $(DONE)/sources $(SOURCES)
 	@echo '==> 4/4 vjepa_ros'
 	@$(PIP_BUILD) .
 	@touch $@
