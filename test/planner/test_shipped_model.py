@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model in models/franka-sim does what its card says, on a few seeds that nothing trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vjepa_planner.evaluation import evaluate
+from vjepa_planner.planners import make_recommended_planner
+from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
+from vjepa_planner.world_model import load_world_model
+
+MODEL = Path(__file__).resolve().parents[2] / 'models' / 'franka-sim'
+SEEDS = range(800_100, 800_103)
+
+
+def test_it_reaches_goal_images_and_holding_still_does_not() -> None:
+    world_model = load_world_model(MODEL)
+    simulation = FrankaSimulation(SimulationConfig(vary=frozenset({'colors'})))
+    planned, held = (
+        [
+            result.success
+            for result in evaluate(
+                world_model,
+                make_recommended_planner(world_model.config.planner, name),
+                simulation,
+                SEEDS,
+            )
+        ]
+        for name in ('cem', 'hold')
+    )
+    assert sum(planned) >= len(SEEDS) - 1
+    assert not any(held)
+
+
+def test_it_is_small_enough_for_the_repository() -> None:
+    assert sum(file.stat().st_size for file in MODEL.rglob('*') if file.is_file()) < 30e6
