@@ -118,6 +118,8 @@ def test_a_cup_is_grasped_lifted_and_held(simulation: FrankaSimulation, seed: in
     go_above_cup(0.25, 1.0)
     simulation.advance(1.0)
     assert simulation.object_position('cup')[2] > 0.18
+    simulation.apply([0.03, 0, 0.03, 0, 0, 0, 0])  # an action that leaves the gripper alone
+    assert simulation.object_position('cup')[2] > 0.2
     simulation.set_gripper_target(0.08)
     simulation.advance(0.8)
     assert simulation.object_position('cup')[2] < 0.1

@@ -252,7 +252,8 @@ class FrankaSimulation:
         start = self.state()
         goal = geometry.compose_states(start, action)
         goal[:3] = np.clip(goal[:3], WORKSPACE_MIN, WORKSPACE_MAX)
-        self.set_gripper_target((1.0 - goal[6]) * fr3.MAX_GRIPPER_WIDTH)
+        if action[6] != 0.0:  # otherwise a grasp goes on: its target is not the measured width
+            self.set_gripper_target((1.0 - goal[6]) * fr3.MAX_GRIPPER_WIDTH)
         displacement = geometry.state_difference(start, goal)
         ticks = max(1, round(self.config.action_duration / CONTROL_PERIOD))
         for tick in range(1, ticks + 1):
