@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model in models/franka-sim does what its card says, on a few seeds that nothing trained on."""
+"""The model in models/franka-sim does what its card says, on seeds that training never saw."""
 
 from __future__ import annotations
 
