@@ -18,7 +18,7 @@ from vjepa_msgs.msg import Plan
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
-from vjepa_ros.command_gate import CommandGate, PlannedStep
+from vjepa_ros.command_gate import CommandGate, GateState, PlannedStep
 from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.gripper import GripperConfig, make_gripper
 from vjepa_ros.motion import Pose
@@ -26,6 +26,8 @@ from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
+
+_GRIPPER_MAY_MOVE = (GateState.IDLE, GateState.EXECUTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +172,8 @@ class CommanderNode(VjepaNode):
 
     def _report(self) -> None:
         gate = self._gate
+        if gate.state not in _GRIPPER_MAY_MOVE and self._gripper is not None:
+            self._gripper.stop()  # whatever makes the arm hold, the fingers hold as well
         self.status.update(
             state=int(gate.state),
             reason=gate.reason,

@@ -58,6 +58,8 @@ class Gripper(ABC):
         self._last_closedness: float | None = None
         self._deadline = 0.0  # steady time [s] of the goal under way; 0 without one
         self._goals = 0  # sent so far: an answer to an older one does not count
+        self._stopped = 0  # goals up to this number must not move the gripper any more
+        self._handles: dict[int, Any] = {}  # accepted goals without a result, overdue ones too
 
     @property
     def busy(self) -> bool:
@@ -92,6 +94,15 @@ class Gripper(ABC):
             lambda future: self._on_answer(number, future.result())
         )
 
+    def stop(self) -> None:
+        """Cancel every goal without a result, also one that is only accepted later."""
+        if self._stopped == self._goals:
+            return
+        self._stopped = self._goals
+        for handle in self._handles.values():
+            handle.cancel_goal_async()
+        self._finish(self._goals, 'stopped')
+
     @abstractmethod
     def _goal(self, width: float, closing: bool) -> tuple[ActionClient, Any]:
         """Return the client and the goal that bring the gripper to ``width`` [m]."""
@@ -104,9 +115,16 @@ class Gripper(ABC):
         if not handle.accepted:
             self._finish(number, 'goal rejected')
             return
+        self._handles[number] = handle
         handle.get_result_async().add_done_callback(
-            lambda future: self._finish(number, self._failure(future.result().result))
+            lambda future: self._on_result(number, future.result().result)
         )
+        if number <= self._stopped:
+            handle.cancel_goal_async()
+
+    def _on_result(self, number: int, result: Any) -> None:  # noqa: ANN401 - of either package
+        self._handles.pop(number, None)
+        self._finish(number, self._failure(result))
 
     def _finish(self, number: int, failure: str) -> None:
         if number != self._goals or not self._deadline:

@@ -7,6 +7,7 @@ from geometry_msgs.msg import PoseStamped
 import pytest
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from vjepa_msgs.msg import Plan, Status
 from vjepa_ros import conversions, qos
@@ -41,6 +42,17 @@ def closedness(graph) -> float:
     return conversions.closedness_from_message(graph.joints[-1], FINGERS)
 
 
+def send_change(graph, change: float) -> None:
+    """Send a plan that only moves the gripper, if the commander may take one."""
+    state = graph.status('commander')
+    if state.settled.sec and state.state in (Status.IDLE, Status.HOLDING):
+        pose = conversions.pose_from_message(graph.poses[-1])
+        start = conversions.state_from_pose(*pose, closedness(graph))
+        header = Header(stamp=graph.now(), frame_id='fr3_link0')
+        actions = [0.0] * 6 + [change]
+        graph.plans.publish(Plan(header=header, horizon=1, actions=actions, state=start))
+
+
 def change_closedness(graph, change: float) -> None:
     """Send plans that only move the gripper until one is carried out."""
     accepted = graph.wait_for_status('commander', Status.IDLE).accepted
@@ -49,12 +61,7 @@ def change_closedness(graph, change: float) -> None:
         state = graph.status('commander')
         if state.accepted > accepted:
             return state.state == Status.IDLE
-        if state.settled.sec and state.state in (Status.IDLE, Status.HOLDING):
-            pose = conversions.pose_from_message(graph.poses[-1])
-            start = conversions.state_from_pose(*pose, closedness(graph))
-            header = Header(stamp=graph.now(), frame_id='fr3_link0')
-            actions = [0.0] * 6 + [change]
-            graph.plans.publish(Plan(header=header, horizon=1, actions=actions, state=start))
+        send_change(graph, change)
         return False
 
     graph.wait_until(taken, 'a motion of the gripper')
@@ -70,3 +77,21 @@ def test_the_gripper_follows_the_plan_and_the_motion_ends_with_it(robot) -> None
     before = closedness(robot)
     change_closedness(robot, 0.1)
     assert closedness(robot) == pytest.approx(before, abs=0.02), 'below the dead band'
+
+
+@pytest.mark.parametrize('service', ['e_stop', 'stop'])
+def test_a_stop_also_stops_a_gripper_that_is_closing(robot, service: str) -> None:
+    if robot.kind == 'none':
+        return  # nothing moves
+    robot.wait_for_status('commander', Status.IDLE)
+
+    def closing() -> bool:
+        send_change(robot, 0.75)
+        return closedness(robot) > 0.08
+
+    robot.wait_until(closing, 'a gripper that closes')
+    assert robot.call(Trigger, service, Trigger.Request()).success
+    stopped = closedness(robot)
+    seen = len(robot.joints)
+    robot.wait_until(lambda: len(robot.joints) > seen + 100, 'two more seconds')
+    assert closedness(robot) < stopped + 0.15, 'at full speed it would have closed to 0.75'
