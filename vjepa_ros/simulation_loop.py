@@ -157,10 +157,6 @@ class SimulationLoop:
             self._stepped.wait(timeout)
             return self._time
 
-    def camera_matrix(self) -> Float64Array:
-        """Return the camera's intrinsics, shape (3, 3) [px]."""
-        return self._simulation.camera_matrix()
-
     def close(self) -> None:
         """End the thread."""
         self._closed = True

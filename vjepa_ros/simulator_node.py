@@ -91,7 +91,9 @@ class SimulatorNode(VjepaNode):
             )
         )
         simulation.reset(config.seed)
+        # Before the loop: its thread publishes at once.
         self._joint_names = list(simulation.joint_names)
+        self._camera_matrix = simulation.camera_matrix()
         self._loop = SimulationLoop(
             simulation,
             self._publish_measurement,
@@ -185,7 +187,7 @@ class SimulatorNode(VjepaNode):
         self._image_publisher.publish(conversions.image_to_message(image, header))
         size = self._config.value.image_size
         self._info_publisher.publish(
-            conversions.camera_info_to_message(self._loop.camera_matrix(), size, header)
+            conversions.camera_info_to_message(self._camera_matrix, size, header)
         )
 
 
