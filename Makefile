@@ -32,7 +32,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo 'Set-up options: PYTHON=python3.12, TORCH=cpu|cuda. Arguments: DEMO_ARGS, PYTEST_ARGS.'
+	@echo 'Set-up options: PYTHON=python3.12, TORCH=cpu|cuda|none. Arguments: DEMO_ARGS, PYTEST_ARGS.'
 
 setup: $(DONE)/project  ## make or refresh the environment in .venv
 
@@ -59,7 +59,7 @@ $(DONE)/venv:
 	@mkdir -p $(@D)/interfaces && touch $@
 
 $(DONE)/packages: $(DONE)/venv tools/install_requirements.py $(wildcard requirements/*.txt)
-	@echo '==> 2/4 packages: ROS 2 Jazzy, torch, MuJoCo, tools (a minute or two)'
+	@echo '==> 2/4 packages: ROS 2 Jazzy, torch, ONNX Runtime, MuJoCo, tools (a minute or two)'
 	@$(BIN)/python tools/install_requirements.py
 	@touch $@
 

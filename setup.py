@@ -23,7 +23,9 @@ COMMAND_LINE = {'vjepa': 'vjepa_planner.cli:main'}
 
 SIMULATION = ['mujoco-core>=3.3']
 DEMO = ['imageio-ffmpeg>=0.5', 'matplotlib>=3.6']
+ONNXRUNTIME = ['onnxruntime>=1.20', 'safetensors>=0.4']
 TORCH = ['safetensors>=0.4', 'torch>=2.4']
+EXPORT = [*TORCH, 'onnx>=1.17', 'onnxscript>=0.5']
 TEST = ['pytest', 'pytest-timeout']
 
 # Runs under sh, which hands over to the Python of the prefix that pip installed into.
@@ -103,6 +105,8 @@ setup(
     install_requires=['numpy>=1.26', 'opencv-python-headless>=4.6', 'tqdm>=4.60'],
     extras_require={
         'torch': TORCH,
+        'onnxruntime': ONNXRUNTIME,
+        'export': EXPORT,
         'simulation': SIMULATION,
         'demo': SIMULATION + DEMO + TORCH,
         'test': TEST,

@@ -86,6 +86,8 @@ def test_a_gpu_gets_the_default_build(tool, monkeypatch, version):
 def test_the_choice_can_be_forced(tool, monkeypatch, version):
     monkeypatch.setenv('TORCH', 'cuda')
     assert tool.choose_torch() == [f'torch=={version}']
+    monkeypatch.setenv('TORCH', 'none')
+    assert tool.choose_torch() == []
     monkeypatch.setenv('TORCH', 'gpu')
-    with pytest.raises(SystemExit, match='auto, cpu or cuda'):
+    with pytest.raises(SystemExit, match='auto, cpu, cuda or none'):
         tool.choose_torch()

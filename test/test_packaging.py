@@ -141,7 +141,7 @@ def test_colcon_is_told_about_every_package_but_the_stand_ins():
     assert (ROOT / 'test' / 'interfaces' / 'COLCON_IGNORE').exists()
 
 
-@pytest.mark.parametrize('name', ['runtime', 'torch', 'ros', 'build', 'dev'])
+@pytest.mark.parametrize('name', ['runtime', 'torch', 'export', 'parity', 'ros', 'build', 'dev'])
 def test_every_requirement_is_pinned_as_in_the_constraints(name):
     constraints = pins('constraints')
     for distribution, version in pins(name).items():
@@ -162,7 +162,7 @@ def test_an_isolated_build_of_the_interfaces_uses_the_same_versions():
 
 @pytest.mark.parametrize('library', LIBRARIES)
 def test_every_python_import_is_declared(library):
-    declared = {canonical(name) for name in pins('runtime') | pins('torch')}
+    declared = {canonical(name) for name in pins('runtime') | pins('torch') | pins('export')}
     for package in imported_packages(library):
         if not ROS_PACKAGE.fullmatch(package):
             assert canonical(DISTRIBUTIONS.get(package, package)) in declared, package
@@ -172,7 +172,7 @@ def test_pip_and_make_know_the_same_distributions():
     arguments = ' '.join(map(ast.unparse, declared_arguments().values()))
     text = arguments + (ROOT / 'setup.py').read_text()
     offered = {canonical(name) for name in re.findall(r"'([A-Za-z][A-Za-z0-9-]+)>=", text)}
-    assert offered == set(pins('runtime') | pins('torch'))
+    assert offered == set(pins('runtime') | pins('torch') | pins('export'))
 
 
 def test_every_ros_import_is_in_package_xml():

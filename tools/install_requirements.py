@@ -8,7 +8,8 @@ time and never lets it resolve the CUDA packages just to look at them.
 
 Run by ``make setup``. Environment variables:
 
-- ``TORCH``: ``auto`` (default), ``cpu`` or ``cuda``;
+- ``TORCH``: ``auto`` (default), ``cpu``, ``cuda``, or ``none``, which leaves out torch and what
+  needs it; the shipped model then runs on ONNX Runtime;
 - ``TORCH_CPU_INDEX``: where CPU builds of torch are published.
 """
 
@@ -85,11 +86,16 @@ def torch_brings_cuda(requirement: str, *options: str) -> bool | None:
 
 
 def choose_torch() -> list[str]:
-    """Return the arguments with which pip installs the build of torch that fits this machine."""
+    """Return the arguments with which pip installs the build of torch that fits this machine.
+
+    Empty if no torch is wanted.
+    """
     requirement = (REQUIREMENTS / 'torch.txt').read_text().splitlines()[-1].strip()
     wanted = os.environ.get('TORCH', 'auto')
-    if wanted not in ('auto', 'cpu', 'cuda'):
-        sys.exit(f'TORCH={wanted} is not known. Use auto, cpu or cuda.')
+    if wanted not in ('auto', 'cpu', 'cuda', 'none'):
+        sys.exit(f'TORCH={wanted} is not known. Use auto, cpu, cuda or none.')
+    if wanted == 'none':
+        return []
     if wanted == 'cuda' or (wanted == 'auto' and has_nvidia_gpu()):
         print(f'torch: the default build, {requirement}', flush=True)
         return [requirement]
@@ -115,9 +121,10 @@ def choose_torch() -> list[str]:
 def main() -> None:
     """Install everything in one go, so that pip sees all requirements at once."""
     arguments = ['install', '--constraint', str(REQUIREMENTS / 'constraints.txt')]
-    for name in ('runtime', 'ros', 'build', 'dev'):
+    torch = choose_torch()
+    for name in ('runtime', 'ros', 'build', 'dev', *(['export', 'parity'] if torch else [])):
         arguments += ['--requirement', str(REQUIREMENTS / f'{name}.txt')]
-    if not pip(*arguments, *choose_torch(), show=True):
+    if not pip(*arguments, *torch, show=True):
         sys.exit(f'pip failed; {LOG} has the whole story. Run the same command again to resume.')
 
 

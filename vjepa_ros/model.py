@@ -20,10 +20,12 @@ class ModelConfig:
     model: str = setting(
         'franka-sim', 'World model: a name, a model directory or a .pt file', read_only=True
     )
-    backend: str = setting('torch', 'What computes: torch', read_only=True)
+    backend: str = setting(
+        'torch', 'What computes: torch, onnxruntime or tensorrt', read_only=True
+    )
     device: str = setting('auto', 'Where it computes: auto, cpu, cuda', read_only=True)
     precision: str = setting(
-        'float32', 'Number format of the networks: float32 or bfloat16', read_only=True
+        'float32', 'Number format of the networks: float32, bfloat16 or float16', read_only=True
     )
     model_seed: int = setting(
         0, 'Seed of the weights of the model untrained', minimum=0, maximum=2**31, read_only=True

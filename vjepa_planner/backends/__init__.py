@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from vjepa_planner.backends.base import Backend
+from vjepa_planner.backends.base import Backend, PRECISIONS
 from vjepa_planner.errors import MissingDependencyError, UnknownNameError
 
 # Name -> module, class, pip extra. Imported on use: engines are large and optional.
@@ -41,4 +41,4 @@ def backend_class(name: str) -> type[Backend]:
     return found
 
 
-__all__ = ['Backend', 'available_backends', 'backend_class']
+__all__ = ['PRECISIONS', 'Backend', 'available_backends', 'backend_class']

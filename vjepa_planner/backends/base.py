@@ -14,6 +14,9 @@ import numpy.typing as npt
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.types import ACTION_DIM, FloatArray, STATE_DIM
 
+PRECISIONS = ('float32', 'bfloat16', 'float16')
+"""Number formats of the products of matrices; not every engine and device has all of them."""
+
 StepArray = npt.NDArray[np.float64]
 
 
@@ -39,22 +42,39 @@ class Backend(ABC):
         Args:
             path: Checkpoint or model directory.
             device: ``'auto'`` takes an accelerator where there is one.
-            precision: ``'float32'``, or ``'bfloat16'`` for the products of matrices.
+            precision: Of the products of matrices: ``'float32'``, ``'bfloat16'``, ...
 
         Raises:
             CheckpointError: The model cannot be read.
             InvalidInputError: Device or precision are not available.
         """
 
-    @abstractmethod
     def encode(self, clips: FloatArray) -> FloatArray:
-        """Return embeddings.
+        """Return embeddings: features, layer-normalised without affine.
 
         Args:
             clips: Normalised, shape (B, 3, T, H, W); a still image is the same frame repeated.
 
         Returns:
             Shape (B, N, D).
+
+        Raises:
+            InvalidInputError: The engine has no encoder for this shape.
+        """
+        return layer_normalised(self.features(clips))
+
+    @abstractmethod
+    def features(self, clips: FloatArray) -> FloatArray:
+        """Return what the encoder's last, affine layer norm gives.
+
+        Args:
+            clips: As in :meth:`encode`.
+
+        Returns:
+            Shape (B, N, D).
+
+        Raises:
+            InvalidInputError: The engine has no encoder for this shape.
         """
 
     @abstractmethod
@@ -88,6 +108,13 @@ class Backend(ABC):
         Returns:
             Shape (S,).
         """
+
+
+def layer_normalised(features: FloatArray) -> FloatArray:
+    """Return features of shape (..., D) layer-normalised without affine, epsilon 1e-5."""
+    centred = features - features.mean(axis=-1, keepdims=True, dtype=np.float32)
+    variance = np.square(centred).mean(axis=-1, keepdims=True)
+    return np.asarray(centred / np.sqrt(variance + np.float32(1e-5)))
 
 
 def check_rollout_arguments(context: FloatArray, states: StepArray, actions: StepArray) -> None:

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 import torch.nn.functional as F
 
-from vjepa_planner.backends.base import Backend, check_rollout_arguments, StepArray
+from vjepa_planner.backends.base import (
+    Backend,
+    check_rollout_arguments,
+    PRECISIONS,
+    StepArray,
+)
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.networks import ACPredictor, load_networks, Networks
+from vjepa_planner.networks.blocks import set_matrix_dtype
 from vjepa_planner.types import FloatArray
-
-PRECISIONS = ('float32', 'bfloat16')
 
 # Activations of one chunk [bytes]: on a CPU about what its caches hold, else a part of the memory.
 _CHUNK_BYTES = {'cpu': 32 * 2**20, 'cuda': 4 * 2**30}
@@ -39,8 +43,8 @@ class TorchBackend(Backend):
         Args:
             networks: Moved, not copied.
             device: ``'auto'``, ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...
-            precision: One of ``PRECISIONS``. ``'bfloat16'`` keeps its weights in bfloat16 and
-                accumulates, normalises and rotates in float32.
+            precision: One of ``PRECISIONS``. With half precision the matrices are stored and
+                multiplied in it; sums, norms, rotary positions and energies stay in float32.
 
         Raises:
             InvalidInputError: Device or precision are not available.
@@ -50,15 +54,13 @@ class TorchBackend(Backend):
                 f'precision must be one of {", ".join(PRECISIONS)}; got {precision!r}.'
             )
         self._device = _resolve_device(device)
-        self._autocast = precision == 'bfloat16'
         self.networks = networks
         self.config = networks.config
         self.device = str(self._device)
         for module in (networks.encoder, networks.predictor):
             if module is not None:
                 module.to(self._device).requires_grad_(False).eval()
-                if self._autocast:
-                    _store_matrices_as_bfloat16(module)
+                set_matrix_dtype(module, getattr(torch, precision))
 
     @classmethod
     def load(cls, path: Path, device: str, precision: str) -> TorchBackend:
@@ -66,13 +68,12 @@ class TorchBackend(Backend):
         return cls(load_networks(path), device, precision)
 
     @torch.inference_mode()
-    def encode(self, clips: FloatArray) -> FloatArray:
-        """Return embeddings (B, N, D) of clips (B, 3, T, H, W); see :class:`Backend`."""
-        with self._precision():
-            parts = [
-                _normalised(self.networks.encoder(self._to_device(part))).cpu()
-                for part in np.split(clips, range(_ENCODE_BATCH, len(clips), _ENCODE_BATCH))
-            ]
+    def features(self, clips: FloatArray) -> FloatArray:
+        """Return features (B, N, D) of clips (B, 3, T, H, W); see :class:`Backend`."""
+        parts = [
+            self.networks.encoder(self._to_device(part)).float().cpu()
+            for part in np.split(clips, range(_ENCODE_BATCH, len(clips), _ENCODE_BATCH))
+        ]
         return np.asarray(torch.cat(parts).numpy())
 
     @torch.inference_mode()
@@ -109,12 +110,11 @@ class TorchBackend(Backend):
         predictor = self._ac_predictor()
         state, action = self._to_device(states), self._to_device(actions)
         size = self._chunk_size(context.shape[0] * actions.shape[1])
-        with self._precision():
-            # All candidates start from the same image: it is embedded once.
-            embedded = predictor.predictor_embed(self._to_device(context))[None, None]
-            for start in range(0, len(actions), size):
-                part = slice(start, start + size)
-                yield part, _rollout(predictor, embedded, state[part], action[part])
+        # All candidates start from the same image: it is embedded once.
+        embedded = predictor.predictor_embed(self._to_device(context))[None, None]
+        for start in range(0, len(actions), size):
+            part = slice(start, start + size)
+            yield part, _rollout(predictor, embedded, state[part], action[part])
 
     def _chunk_size(self, tokens: int) -> int:
         config = self._ac_predictor().config
@@ -132,9 +132,6 @@ class TorchBackend(Backend):
 
     def _to_device(self, array: FloatArray | StepArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._autocast)
 
 
 def _rollout(
@@ -172,9 +169,3 @@ def _resolve_device(device: str) -> torch.device:
             'with an NVIDIA GPU and a CUDA build of torch.'
         ) from error
     return resolved
-
-
-def _store_matrices_as_bfloat16(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Conv3d):
-            part.to(torch.bfloat16)

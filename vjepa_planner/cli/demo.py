@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 import sys
 
-from vjepa_planner.cli.options import add_model_option
+from vjepa_planner.cli.options import add_model_options
 from vjepa_planner.errors import MissingDependencyError
 
 _DEMO = 'vjepa_ros.demo'
@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=Path('out/demo'),
         help='directory for the results (default: %(default)s)',
     )
-    add_model_option(parser)
+    add_model_options(parser)
     parser.add_argument(
         '--max-actions',
         type=int,
@@ -66,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
             '`make demo` in its repository.'
         )
     command = [sys.executable, '-m', _DEMO, '--seed', str(options.seed), '--out', options.out]
-    command += ['--model', options.model, '--max-actions', str(options.max_actions)]
+    for option in ('model', 'backend', 'device', 'precision', 'max_actions'):
+        command += [f'--{option.replace("_", "-")}', str(getattr(options, option))]
     if options.domain_id is not None:
         command += ['--domain-id', str(options.domain_id)]
     sys.stdout.flush()

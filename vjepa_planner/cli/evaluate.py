@@ -9,8 +9,9 @@ from dataclasses import asdict
 
 from vjepa_planner.cli.options import (
     add_json_option,
-    add_model_option,
+    add_model_options,
     add_planner_options,
+    load_chosen_model,
     parse_settings,
     write_json,
 )
@@ -45,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         '--renderer', default='ray', help='camera: ray, or gl for OpenGL (default: %(default)s)'
     )
-    add_model_option(parser)
+    add_model_options(parser)
     add_planner_options(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
@@ -58,7 +59,6 @@ def run(options: argparse.Namespace) -> int:
     from vjepa_planner.evaluation import evaluate, EvaluationReport
     from vjepa_planner.planners import make_recommended_planner
     from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
-    from vjepa_planner.world_model import load_world_model
 
     if options.episodes < 1 or options.seed < 0:
         raise InvalidInputError(
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             f'{options.seed}.'
         )
     vary = frozenset(options.vary.split(',')) - {'none', ''}
-    world_model = load_world_model(options.model)
+    world_model = load_chosen_model(options)
     planner = make_recommended_planner(
         world_model.config.planner, options.planner, **parse_settings(options.set)
     )

@@ -6,18 +6,51 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.model_files import DEFAULT_MODEL
 
+if TYPE_CHECKING:
+    from vjepa_planner.world_model import WorldModel
 
-def add_model_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``."""
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model`` and what it runs on; :func:`load_chosen_model` reads them."""
+    from vjepa_planner.backends import available_backends, PRECISIONS
+
     parser.add_argument(
         '--model',
         default=DEFAULT_MODEL,
         help='name of a model, model directory or .pt file; "untrained" has random weights '
         '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--backend',
+        choices=available_backends(),
+        default='torch',
+        help='what computes (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--precision',
+        choices=PRECISIONS,
+        default='float32',
+        help='number format of the products of matrices (default: %(default)s)',
+    )
+
+
+def load_chosen_model(options: argparse.Namespace) -> WorldModel:
+    """Return the world model that the options of :func:`add_model_options` name."""
+    from vjepa_planner.world_model import load_world_model
+
+    return load_world_model(
+        options.model,
+        backend=options.backend,
+        device=options.device,
+        precision=options.precision,
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from vjepa_planner.cli.options import (
     add_json_option,
-    add_model_option,
+    add_model_options,
     add_planner_options,
+    load_chosen_model,
     parse_settings,
     write_json,
 )
@@ -37,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         'the closedness of the gripper, 0 open to 1 closed',
     )
     parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
-    add_model_option(parser)
+    add_model_options(parser)
     add_planner_options(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
@@ -48,11 +49,10 @@ def run(options: argparse.Namespace) -> int:
     from vjepa_planner.mpc import ModelPredictiveController
     from vjepa_planner.planners import make_recommended_planner
     from vjepa_planner.types import Goal, Observation
-    from vjepa_planner.world_model import load_world_model
 
     observation = Observation(image=read_image(options.image), state=options.state)
     goal = Goal(image=read_image(options.goal))
-    world_model = load_world_model(options.model)
+    world_model = load_chosen_model(options)
     planner = make_recommended_planner(
         world_model.config.planner, options.planner, **parse_settings(options.set)
     )

@@ -14,7 +14,7 @@ import torch
 from torch import nn, Tensor
 
 from vjepa_planner.errors import InvalidInputError
-from vjepa_planner.networks.blocks import Block, initialise
+from vjepa_planner.networks.blocks import Block, initialise, Linear
 from vjepa_planner.networks.config import ACPredictorConfig
 from vjepa_planner.networks.rope import cached_table, conditioned_positions, table_dtype
 
@@ -33,12 +33,12 @@ class ACPredictor(nn.Module):
         super().__init__()
         self.config = config
         width, condition = config.predictor_embed_dim, config.action_embed_dim
-        self.predictor_embed = nn.Linear(config.embed_dim, width)
-        self.action_encoder = nn.Linear(condition, width)
-        self.state_encoder = nn.Linear(condition, width)
+        self.predictor_embed = Linear(config.embed_dim, width)
+        self.action_encoder = Linear(condition, width)
+        self.state_encoder = Linear(condition, width)
         self.predictor_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.predictor_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.predictor_proj = nn.Linear(width, config.embed_dim)
+        self.predictor_proj = Linear(width, config.embed_dim)
         initialise(self, self.predictor_blocks)
 
     def forward(self, tokens: Tensor, actions: Tensor, states: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class ACPredictor(nn.Module):
             table_dtype(x),
             x.device,
         )
-        # Under autocast, too, what the blocks add up stays in float32.
+        # In half precision, too, what the blocks add up stays in float32.
         x = x.flatten(1, 2).to(table.dtype)
         # One step attends to all of itself; without a mask the fast attention kernels apply.
         mask = None if steps == 1 else _frame_causal_mask(steps, patches, x.device)

@@ -19,6 +19,18 @@ from vjepa_planner.networks.rope import rotate
 _INIT_STD = 0.02
 
 
+class Linear(nn.Linear):
+    """A linear layer that computes in the precision of its weights, whatever comes in.
+
+    With weights of float32 it is an ordinary one. With weights of half precision (bfloat16,
+    float16) its input is cast down and the rest of the network stays in float32.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in the base class
+        """Return shape (..., out_features), of the dtype of the weights."""
+        return super().forward(input.to(self.weight.dtype))
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with rotary positions."""
 
@@ -26,8 +38,8 @@ class Attention(nn.Module):
         """Make the projections; see :class:`Block` for the weights' initial values."""
         super().__init__()
         self.num_heads = config.num_heads
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.qkv_bias)
-        self.proj = nn.Linear(config.width, config.width)
+        self.qkv = Linear(config.width, 3 * config.width, bias=config.qkv_bias)
+        self.proj = Linear(config.width, config.width)
 
     def forward(self, x: Tensor, table: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attend.
@@ -60,8 +72,8 @@ class MLP(nn.Module):
         """Make the layers."""
         super().__init__()
         hidden = int(config.width * config.mlp_ratio)
-        self.fc1 = nn.Linear(config.width, hidden)
-        self.fc2 = nn.Linear(hidden, config.width)
+        self.fc1 = Linear(config.width, hidden)
+        self.fc2 = Linear(hidden, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return shape (..., width) for shape (..., width)."""
@@ -85,6 +97,17 @@ class Block(nn.Module):
         x = x + self.attn(self.norm1(x), table, mask)
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
+
+
+def set_matrix_dtype(network: nn.Module, dtype: torch.dtype) -> None:
+    """Store the matrices of a network, which are nearly all of it, in another dtype.
+
+    They compute in that dtype then; norms, rotary positions and what the blocks add up stay in
+    float32.
+    """
+    for module in network.modules():
+        if isinstance(module, Linear | nn.Conv3d):
+            module.to(dtype)
 
 
 def initialise(network: nn.Module, blocks: Iterable[nn.Module]) -> None:

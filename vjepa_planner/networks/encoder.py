@@ -23,7 +23,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return tokens (B, N, D), time-major, then rows, of a clip (B, C, T, H, W)."""
-        patches: Tensor = self.proj(clip)
+        patches: Tensor = self.proj(clip.to(self.proj.weight.dtype))
         return patches.flatten(2).transpose(1, 2)
 
 
@@ -64,7 +64,7 @@ class Encoder(nn.Module):
             table_dtype(clip),
             clip.device,
         )
-        # Under autocast, too, what the blocks add up stays in float32.
+        # In half precision, too, what the blocks add up stays in float32.
         x: Tensor = self.patch_embed(clip).to(table.dtype)
         if keep is not None:
             x = torch.gather(x, 1, keep[..., None].expand(-1, -1, x.shape[-1]))

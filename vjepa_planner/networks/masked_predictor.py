@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from vjepa_planner.networks.blocks import Block, initialise
+from vjepa_planner.networks.blocks import Block, initialise, Linear
 from vjepa_planner.networks.config import MaskedPredictorConfig
 from vjepa_planner.networks.rope import cached_table, grid_positions, table_dtype
 
@@ -23,13 +23,13 @@ class MaskedPredictor(nn.Module):
         super().__init__()
         self.config = config
         width = config.predictor_embed_dim
-        self.predictor_embed = nn.Linear(config.embed_dim, width)
+        self.predictor_embed = Linear(config.embed_dim, width)
         self.mask_tokens = nn.ParameterList(
             nn.Parameter(torch.zeros(1, 1, width)) for _ in range(config.num_mask_tokens)
         )
         self.predictor_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.predictor_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.predictor_proj = nn.Linear(width, config.embed_dim)
+        self.predictor_proj = Linear(width, config.embed_dim)
         initialise(self, self.predictor_blocks)
 
     def forward(

@@ -19,6 +19,9 @@ class DemoConfig:
         seed: Of the scene, the goals and the planner.
         out: Directory for the results.
         model: Name or path of the world model.
+        backend: What computes.
+        device: Where it computes.
+        precision: Number format of the networks.
         max_actions: Actions per goal after which the next one is set.
         domain_id: ROS domain of the nodes; None for one that nobody uses.
     """
@@ -26,6 +29,9 @@ class DemoConfig:
     seed: int
     out: Path
     model: str
+    backend: str
+    device: str
+    precision: str
     max_actions: int
     domain_id: int | None
 

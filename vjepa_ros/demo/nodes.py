@@ -56,7 +56,7 @@ def make_parameters(config: DemoConfig) -> dict[str, dict[str, object]]:
     Ages and time-outs are those for an arm that nobody stands next to, on a computer that may be
     slow or busy.
     """
-    model = {'model': config.model}
+    model = {name: getattr(config, name) for name in ('model', 'backend', 'device', 'precision')}
     return {
         'simulator': {'seed': config.seed},
         'encoder': model | {'max_rate': 5.0, 'image_max_age': 10.0, 'encode_timeout': 120.0},
