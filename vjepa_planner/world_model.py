@@ -76,6 +76,11 @@ class WorldModel:
         height, width = (side // self._encoder['patch_size'] for side in self.config.image_size)
         return height * width, self._encoder['embed_dim']
 
+    @property
+    def can_plan(self) -> bool:
+        """Whether it has an action-conditioned predictor."""
+        return 'ac_predictor' in self.backend.config
+
     def encode(self, images: npt.NDArray[np.uint8]) -> FloatArray:
         """Return the embeddings of images, each taken by itself.
 
@@ -184,7 +189,7 @@ def load_world_model(
         backend: See ``available_backends``.
         device: ``'auto'`` takes a GPU where there is one; else ``'cpu'``, ``'cuda'``, ...
         seed: Of the weights of ``'untrained'``, 0 if None; otherwise without effect.
-        precision: ``'float32'`` or ``'bfloat16'``.
+        precision: ``'float32'``, ``'bfloat16'`` or ``'float16'``, where engine and device have it.
 
     Raises:
         UnknownNameError: There is no such model or backend.
@@ -194,6 +199,11 @@ def load_world_model(
     """
     engine = backend_class(backend)
     if str(path_or_name) == UNTRAINED:
+        if backend != 'torch':
+            raise InvalidInputError(
+                f'the model {UNTRAINED!r} is made by torch and has no graphs for backend '
+                f'{backend!r}. Use backend torch.'
+            )
         return _load_untrained(device, seed or 0, precision)
     path = find_model(path_or_name)
     return make_world_model(engine.load(path, device, precision), path.stem)

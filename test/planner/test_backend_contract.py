@@ -109,7 +109,7 @@ def test_small_chunks_give_the_same_energies(official, rollout, monkeypatch):
 
     backend = backend_class('torch').load(official.ac_checkpoint, 'cpu', 'float32')
     whole = backend.rollout_energy(*rollout)
-    monkeypatch.setitem(torch_backend._CHUNK_BYTES, 'cpu', 1)
+    monkeypatch.setitem(torch_backend._CHUNK_MEMORY, 'cpu', 1)
     np.testing.assert_allclose(backend.rollout_energy(*rollout), whole, atol=1e-6)
 
 

@@ -15,22 +15,34 @@ if TYPE_CHECKING:
     from vjepa_planner.world_model import WorldModel
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model`` and what it runs on; :func:`load_chosen_model` reads them."""
-    from vjepa_planner.backends import available_backends, PRECISIONS
-
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``."""
     parser.add_argument(
         '--model',
         default=DEFAULT_MODEL,
         help='name of a model, model directory or .pt file; "untrained" has random weights '
         '(default: %(default)s)',
     )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model`` and what it runs on; :func:`load_chosen_model` reads them."""
+    from vjepa_planner.backends import available_backends
+
+    add_model_option(parser)
     parser.add_argument(
         '--backend',
         choices=available_backends(),
         default='torch',
         help='what computes (default: %(default)s)',
     )
+    add_precision_options(parser)
+
+
+def add_precision_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device`` and ``--precision``."""
+    from vjepa_planner.backends import PRECISIONS
+
     parser.add_argument(
         '--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)'
     )
