@@ -11,6 +11,11 @@ from vjepa_planner.errors import requires_extra, UnknownNameError
 # Name -> module, class, pip extra. Imported on use: engines are large and optional.
 _BACKENDS = {
     'torch': ('vjepa_planner.backends.torch_backend', 'TorchBackend', 'torch'),
+    'torch-compile': (
+        'vjepa_planner.backends.torch_compile_backend',
+        'TorchCompileBackend',
+        'torch',
+    ),
     'onnxruntime': (
         'vjepa_planner.backends.onnxruntime_backend',
         'OnnxRuntimeBackend',

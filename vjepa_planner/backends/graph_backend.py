@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from vjepa_planner.backends.base import Backend, check_rollout_arguments, StepArray
-from vjepa_planner.backends.chunks import candidate_chunks
+from vjepa_planner.backends.chunks import candidate_chunks, filled_up
 from vjepa_planner.backends.graphs import EncoderGraph, Graph, PredictorGraph
 from vjepa_planner.backends.model_graphs import ModelGraphs
 from vjepa_planner.errors import InvalidInputError
@@ -18,6 +18,9 @@ from vjepa_planner.types import FloatArray
 
 Value = TypeVar('Value')
 """An array where the engine keeps it, on the host or on a GPU."""
+
+_MOST_IMAGES = 16
+"""At once, where the engine takes any number."""
 
 
 class GraphSession(ABC, Generic[Value]):
@@ -51,13 +54,14 @@ class GraphBackend(Backend, Generic[Value]):
 
     Attributes:
         chunk_memory: For the activations of one chunk of candidates [bytes].
-        max_candidates: Of one chunk, whatever the memory.
-        encode_batch: Most clips that are encoded at once.
+        image_batches: Sizes of batch that the engine has for images, ascending; smaller batches
+            are filled up. Empty where it takes any size.
+        candidate_batches: Likewise for candidates.
     """
 
     chunk_memory = 4 * 2**30
-    max_candidates = 4096
-    encode_batch = 16
+    image_batches: tuple[int, ...] = ()
+    candidate_batches: tuple[int, ...] = ()
 
     def __init__(self, graphs: ModelGraphs) -> None:
         """Execute the graphs of this model."""
@@ -83,11 +87,12 @@ class GraphBackend(Backend, Generic[Value]):
     def features(self, clips: FloatArray) -> FloatArray:
         """Return features (B, N, D) of clips (B, 3, T, H, W); see :class:`Backend`."""
         session = self.session(self._encoder_graph(clips))
+        most = max(self.image_batches, default=_MOST_IMAGES)
         parts = []
-        for part in np.split(clips, range(self.encode_batch, len(clips), self.encode_batch)):
-            clip = session.upload(np.ascontiguousarray(part, dtype=np.float32))
+        for part in np.split(clips, range(most, len(clips), most)):
+            clip = session.upload(_as_float32(filled_up(part, self.image_batches)))
             (features,) = session.run({'clip': clip}, ('features',))
-            parts.append(session.download(features))
+            parts.append(session.download(features)[: len(part)])
         return np.concatenate(parts)
 
     def rollout(self, context: FloatArray, states: StepArray, actions: StepArray) -> FloatArray:
@@ -95,7 +100,8 @@ class GraphBackend(Backend, Generic[Value]):
         check_rollout_arguments(context, states, actions)
         result = np.empty((*actions.shape[:2], *context.shape), dtype=np.float32)
         for part, step, session, embedding, _ in self._rollout(context, states, actions, context):
-            result[part, step - 1] = session.download(embedding)
+            rows = result[part, step - 1]
+            rows[:] = session.download(embedding)[: len(rows)]
         return result
 
     def rollout_energy(
@@ -106,7 +112,8 @@ class GraphBackend(Backend, Generic[Value]):
         energies = np.empty(len(actions), dtype=np.float32)
         for part, step, session, _, energy in self._rollout(context, states, actions, goal):
             if step == actions.shape[1]:
-                energies[part] = session.download(energy)
+                rows = energies[part]
+                rows[:] = session.download(energy)[: len(rows)]
         return energies
 
     def _rollout(
@@ -118,19 +125,23 @@ class GraphBackend(Backend, Generic[Value]):
             step: self.session(PredictorGraph(step=step, tokens=tokens))
             for step in range(1, horizon + 1)
         }
-        predictor = self.config['ac_predictor']
+        shared = {
+            name: sessions[1].upload(_as_float32(array))
+            for name, array in (('context', context), ('goal', goal))
+        }
+        batches = self.candidate_batches
         for part in candidate_chunks(
-            len(actions), predictor, tokens * horizon, self.chunk_memory, self.max_candidates
+            len(actions),
+            self.config['ac_predictor'],
+            tokens * horizon,
+            self.chunk_memory,
+            max(batches, default=len(actions)),
         ):
-            inputs: dict[str, Value] = {}
+            action, state = (filled_up(array[part], batches) for array in (actions, states))
+            inputs = dict(shared)
             for step, session in sessions.items():
-                for name, array in (
-                    ('context', context),
-                    ('goal', goal),
-                    ('actions', actions[part, :step]),
-                    ('states', states[part, :step]),
-                ):
-                    inputs[name] = session.upload(np.ascontiguousarray(array, dtype=np.float32))
+                inputs['actions'] = session.upload(_as_float32(action[:, :step]))
+                inputs['states'] = session.upload(_as_float32(state[:, :step]))
                 embedding, energy = session.run(inputs, ('embedding', 'energy'))
                 yield part, step, session, embedding, energy
                 inputs[f'predicted_{step}'] = embedding
@@ -144,3 +155,7 @@ class GraphBackend(Backend, Generic[Value]):
             )
         frames, height, width = clips.shape[2:]
         return EncoderGraph(frames=frames, height=height, width=width)
+
+
+def _as_float32(array: FloatArray | StepArray) -> FloatArray:
+    return np.ascontiguousarray(array, dtype=np.float32)

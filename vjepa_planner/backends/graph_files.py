@@ -149,9 +149,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def locked(folder: Path) -> Iterator[None]:
     """Let one process at a time change a directory; it is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / '.lock').open('w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(directory)
 
 
 def _advice(folder: Path) -> str:

@@ -22,7 +22,7 @@ from vjepa_planner.types import FloatArray
 
 # Device type -> execution provider. ONNX Runtime calls what computes a provider.
 _PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
-_CPU_PRECISIONS = ('float32',)  # its CPU kernels know no other products of matrices
+_CPU_PRECISIONS = ('float32', 'float16')  # its CPU kernels know no products of bfloat16
 
 # Activations of one chunk [bytes]: on a CPU about what its caches hold, else a part of the memory.
 _CHUNK_MEMORY = {'cpu': 8 * 2**20, 'cuda': 4 * 2**30}
@@ -54,8 +54,8 @@ class OnnxRuntimeBackend(GraphBackend[ort.OrtValue]):
         self._type, self._index = _resolve_device(device)
         if self._type == 'cpu' and graphs.precision not in _CPU_PRECISIONS:
             raise InvalidInputError(
-                f'ONNX Runtime on a CPU computes in {", ".join(_CPU_PRECISIONS)} only, got '
-                f'precision {graphs.precision!r}. Half precision needs device cuda.'
+                f'ONNX Runtime on a CPU computes in {" or ".join(_CPU_PRECISIONS)} only, got '
+                f'precision {graphs.precision!r}. That needs device cuda.'
             )
         self.provider = _PROVIDERS[self._type]
         self.name = f'ONNX Runtime {ort.__version__} with {self.provider}'

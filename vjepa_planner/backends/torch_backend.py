@@ -109,7 +109,8 @@ class TorchBackend(Backend):
         embedded = predictor.predictor_embed(self._to_device(context))[None, None]
         memory = _CHUNK_MEMORY.get(self._device.type, _CHUNK_MEMORY['cpu'])
         tokens = context.shape[0] * actions.shape[1]
-        for part in candidate_chunks(len(actions), asdict(predictor.config), tokens, memory):
+        sizes = asdict(predictor.config)
+        for part in candidate_chunks(len(actions), sizes, tokens, memory, len(actions)):
             yield part, _rollout(predictor, embedded, state[part], action[part])
 
     def _ac_predictor(self) -> ACPredictor:
