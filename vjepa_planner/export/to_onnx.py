@@ -23,7 +23,7 @@ from vjepa_planner.backends.graph_files import (
     safetensors_header,
 )
 from vjepa_planner.backends.graphs import EncoderGraph, Graph
-from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.export.programs import EncoderProgram, PredictorProgram
 from vjepa_planner.networks import ACPredictor, Networks
 from vjepa_planner.networks.ac_predictor import frame_causal_mask
@@ -80,7 +80,7 @@ def _program(networks: Networks, graph: Graph) -> EncoderProgram | PredictorProg
 
 def _to_onnx(program: EncoderProgram | PredictorProgram, graph: Graph) -> ir.Model:
     inputs, dynamic_shapes = program.example()
-    with _quiet(), _forgetting_tables(), torch.no_grad():
+    with _quiet(), _tracing(), torch.no_grad():
         exported = torch.onnx.export(
             program.eval(),
             inputs,
@@ -105,17 +105,19 @@ def _fold_all_but_weights(model: ir.Model, program: nn.Module) -> None:
     def should_fold(node: ir.Node) -> bool | None:
         return not any(value is not None and value.name in weights for value in node.inputs)
 
+    # The parts of onnxscript's optimizer that do not look at weights. Others merge equal ones and
+    # drop biases that are zero, which holds only until they are trained.
+    passes.InlinePass()(model)
+    # What every block does alike with tables and masks becomes one, then it is computed.
+    passes.CommonSubexpressionEliminationPass()(model)
     limit = 2**31
-    optimizer.optimize_ir(
+    optimizer.fold_constants_ir(
         model, should_fold=should_fold, input_size_limit=limit, output_size_limit=limit
     )
-    for simplify in (
-        passes.DeduplicateInitializersPass(size_limit=limit),
-        passes.CommonSubexpressionEliminationPass(),
-        passes.RemoveUnusedNodesPass(),
-        passes.ClearMetadataAndDocStringPass(),  # stack traces of every node
-    ):
-        simplify(model)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.RemoveUnusedFunctionsPass()(model)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    passes.ClearMetadataAndDocStringPass()(model)  # stack traces of every node
     model.producer_name, model.producer_version, model.graph.name = 'vjepa_planner', None, 'graph'
 
 
@@ -159,10 +161,18 @@ def _set_stored(graph: ir.Graph, value: ir.Value, stored: ir.ExternalTensor) -> 
 
 
 @contextmanager
-def _forgetting_tables() -> Iterator[None]:
-    """Drop what networks keep per shape: while they are traced, those are no real tensors."""
+def _tracing() -> Iterator[None]:
+    """Clean up after the exporter.
+
+    What networks keep per shape is dropped: made while they are traced, it is no real tensor. Our
+    own errors come out as they are.
+    """
     try:
         yield
+    except torch.onnx.OnnxExporterError as error:
+        if isinstance(error.__cause__, VjepaPlannerError):  # the shape is none of this network's
+            raise error.__cause__ from None
+        raise
     finally:
         cached_table.cache_clear()
         frame_causal_mask.cache_clear()
