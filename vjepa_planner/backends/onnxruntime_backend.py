@@ -128,11 +128,11 @@ def _session_options(weights_folder: Path) -> ort.SessionOptions:
 
 def _resolve_device(device: str) -> tuple[str, int]:
     """Return the type of a device and its index."""
-    kind, _, index = device.partition(':')
+    kind, colon, index = device.partition(':')
     available = ort.get_available_providers()
     if device == 'auto':
         kind = 'cuda' if _PROVIDERS['cuda'] in available else 'cpu'
-    if kind not in _PROVIDERS or (index and not index.isdecimal()):
+    if kind not in _PROVIDERS or bool(colon) != index.isdecimal():
         raise InvalidInputError(
             f'device {device!r} is not known. Use auto, cpu, cuda, cuda:1, ...'
         )
