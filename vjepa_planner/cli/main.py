@@ -10,10 +10,10 @@ import re
 import sys
 from typing import Any, NoReturn
 
-from vjepa_planner.cli import collect, demo, evaluate, plan, train
+from vjepa_planner.cli import collect, demo, evaluate, models, plan, train
 from vjepa_planner.errors import VjepaPlannerError
 
-_COMMANDS = (demo, plan, evaluate, collect, train)
+_COMMANDS = (demo, plan, evaluate, collect, train, models)
 _INTERRUPTED = 130
 
 
