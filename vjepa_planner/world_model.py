@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from vjepa_planner import energy as _energy
 from vjepa_planner.backends import Backend, backend_class
+from vjepa_planner.catalog import entry_for_path
 from vjepa_planner.errors import CheckpointError, InvalidInputError
 from vjepa_planner.geometry import compose_states
 from vjepa_planner.model_files import DEFAULT_MODEL, find_model, UNTRAINED
@@ -184,8 +185,9 @@ def load_world_model(
 
     Args:
         path_or_name: A ``.pt`` file of the official layout, a model directory, the name of a
-            model under ``models/``, or ``'untrained'``: the shipped model's networks with random
-            weights, against which a trained one is compared.
+            model under ``models/`` or of a downloaded one, or ``'untrained'``: the shipped
+            model's networks with random weights, against which a trained one is compared.
+            Official files are recognised by their names, wherever they lie.
         backend: See ``available_backends``.
         device: ``'auto'`` takes a GPU where there is one; else ``'cpu'``, ``'cuda'``, ...
         seed: Of the weights of ``'untrained'``, 0 if None; otherwise without effect.
@@ -206,15 +208,22 @@ def load_world_model(
             )
         return _load_untrained(device, seed or 0, precision)
     path = find_model(path_or_name)
-    return make_world_model(engine.load(path, device, precision), path.stem)
+    entry = entry_for_path(path)
+    backend_of_model = engine.load(path, device, precision)
+    if entry is None:
+        return make_world_model(backend_of_model, path.stem)
+    return make_world_model(backend_of_model, entry.name, entry.settings)
 
 
-def make_world_model(backend: Backend, name: str) -> WorldModel:
+def make_world_model(
+    backend: Backend, name: str, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> WorldModel:
     """Return the world model of a loaded backend, set up as its ``config.json`` says.
 
     Args:
         backend: Its ``config`` is read.
         name: Used where the config has none.
+        defaults: Used for what the config does not say: ``crop``, ``ee_frame``, ``planner``.
 
     Raises:
         CheckpointError: An entry of ``config.json`` is not usable.
@@ -227,7 +236,8 @@ def make_world_model(backend: Backend, name: str) -> WorldModel:
     size = backend.config.get('image_size', backend.config['encoder']['img_size'])
     try:
         height, width = (size, size) if isinstance(size, int) else size
-        config = WorldModelConfig(**{'name': name, **given, 'image_size': (height, width)})
+        entries = {'name': name, **defaults, **given, 'image_size': (height, width)}
+        config = WorldModelConfig(**entries)
         return WorldModel(backend, config)
     except (InvalidInputError, TypeError, ValueError) as error:
         raise CheckpointError(f'config.json of model {name!r}: {error}') from error

@@ -21,6 +21,11 @@ COMMANDS = [
     ['train'],
     ['train', 'encoder'],
     ['train', 'predictor'],
+    ['models'],
+    ['models', 'list'],
+    ['models', 'show'],
+    ['models', 'download'],
+    ['models', 'verify'],
 ]
 STATE = ['0.5', '0', '0.3', '3.14', '0', '-1e-05', '0']
 

@@ -10,10 +10,10 @@ import re
 import sys
 from typing import Any, NoReturn
 
-from vjepa_planner.cli import collect, demo, evaluate, export, plan, train
+from vjepa_planner.cli import collect, demo, evaluate, export, models, plan, train
 from vjepa_planner.errors import VjepaPlannerError
 
-_COMMANDS = (demo, plan, evaluate, collect, train, export)
+_COMMANDS = (demo, plan, evaluate, collect, train, models, export)
 _INTERRUPTED = 130
 
 
