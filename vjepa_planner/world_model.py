@@ -17,7 +17,7 @@ from vjepa_planner.backends import Backend, backend_class
 from vjepa_planner.errors import CheckpointError, InvalidInputError
 from vjepa_planner.geometry import compose_states
 from vjepa_planner.model_files import DEFAULT_MODEL, find_model, UNTRAINED
-from vjepa_planner.preprocessing import ImagePreprocessor
+from vjepa_planner.preprocessing import check_crop, ImagePreprocessor
 from vjepa_planner.types import ACTION_DIM, check_state, FloatArray
 
 Float64Array = npt.NDArray[np.float64]
@@ -37,7 +37,8 @@ class WorldModelConfig:
 
     name: str
     image_size: tuple[int, int]
-    crop: str = 'square'
+    # How V-JEPA 2-AC was trained.
+    crop: str = 'squash'
     # DROID's Cartesian position is taken to be of the flange, link 8; Meta does not say.
     ee_frame: str = 'fr3_link8'
     planner: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({'name': 'cem'}))
@@ -174,6 +175,7 @@ def load_world_model(
     device: str = 'auto',
     seed: int | None = None,
     precision: str = 'float32',
+    crop: str | None = None,
 ) -> WorldModel:
     """Load a world model.
 
@@ -185,26 +187,31 @@ def load_world_model(
         device: ``'auto'`` takes a GPU where there is one; else ``'cpu'``, ``'cuda'``, ...
         seed: Of the weights of ``'untrained'``, 0 if None; otherwise without effect.
         precision: ``'float32'`` or ``'bfloat16'``.
+        crop: How camera images become what it sees, see ``ImagePreprocessor``; None: as its
+            ``config.json`` says, or as the official weights were trained.
 
     Raises:
         UnknownNameError: There is no such model or backend.
         CheckpointError: The model cannot be read.
         MissingDependencyError: The backend's package is not installed.
-        InvalidInputError: Device or precision are not available.
+        InvalidInputError: Device or precision are not available, or the crop is unknown.
     """
+    if crop is not None:
+        check_crop(crop)
     engine = backend_class(backend)
     if str(path_or_name) == UNTRAINED:
-        return _load_untrained(device, seed or 0, precision)
+        return make_world_model(_untrained_backend(device, seed or 0, precision), UNTRAINED, crop)
     path = find_model(path_or_name)
-    return make_world_model(engine.load(path, device, precision), path.stem)
+    return make_world_model(engine.load(path, device, precision), path.stem, crop)
 
 
-def make_world_model(backend: Backend, name: str) -> WorldModel:
+def make_world_model(backend: Backend, name: str, crop: str | None = None) -> WorldModel:
     """Return the world model of a loaded backend, set up as its ``config.json`` says.
 
     Args:
         backend: Its ``config`` is read.
         name: Used where the config has none.
+        crop: Used instead of the config's.
 
     Raises:
         CheckpointError: An entry of ``config.json`` is not usable.
@@ -214,6 +221,8 @@ def make_world_model(backend: Backend, name: str) -> WorldModel:
         for key in ('name', 'crop', 'ee_frame', 'planner')
         if key in backend.config
     }
+    if crop is not None:
+        given['crop'] = crop
     size = backend.config.get('image_size', backend.config['encoder']['img_size'])
     try:
         height, width = (size, size) if isinstance(size, int) else size
@@ -223,7 +232,7 @@ def make_world_model(backend: Backend, name: str) -> WorldModel:
         raise CheckpointError(f'config.json of model {name!r}: {error}') from error
 
 
-def _load_untrained(device: str, seed: int, precision: str) -> WorldModel:
+def _untrained_backend(device: str, seed: int, precision: str) -> Backend:
     # torch takes seconds to import: not before somebody asks for it.
     from vjepa_planner.backends.torch_backend import TorchBackend
     from vjepa_planner.networks.checkpoints import read_model_config
@@ -231,7 +240,7 @@ def _load_untrained(device: str, seed: int, precision: str) -> WorldModel:
 
     config = {**read_model_config(find_model(DEFAULT_MODEL)), 'name': UNTRAINED}
     networks = make_untrained_networks(config, seed)
-    return make_world_model(TorchBackend(networks, device, precision), UNTRAINED)
+    return TorchBackend(networks, device, precision)
 
 
 def _integrate(state: Float64Array, actions: Float64Array) -> Float64Array:

@@ -42,16 +42,37 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_chosen_model(options: argparse.Namespace) -> WorldModel:
-    """Return the world model that the options of :func:`add_model_options` name."""
+def add_crop_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--crop``, for :func:`load_chosen_model`."""
+    from vjepa_planner.preprocessing import CROPS
+
+    parser.add_argument(
+        '--crop',
+        choices=CROPS,
+        help='what the model sees of an image: its centre square, or the centred part that V-JEPA '
+        '2-AC was trained on, up to 1.35 times as wide as high and squashed to a square '
+        '(default: what the model was trained on)',
+    )
+
+
+def load_chosen_model(options: argparse.Namespace, crop: str | None = None) -> WorldModel:
+    """Return the world model that the options of :func:`add_model_options` name.
+
+    Args:
+        options: Parsed.
+        crop: Of camera images; None takes the model's own.
+    """
+    from vjepa_planner.cli.waiting import waiting
     from vjepa_planner.world_model import load_world_model
 
-    return load_world_model(
-        options.model,
-        backend=options.backend,
-        device=options.device,
-        precision=options.precision,
-    )
+    with waiting(f'loading {options.model}'):
+        return load_world_model(
+            options.model,
+            backend=options.backend,
+            device=options.device,
+            precision=options.precision,
+            crop=crop,
+        )
 
 
 def add_planner_options(parser: argparse.ArgumentParser) -> None:
