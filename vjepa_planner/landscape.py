@@ -17,6 +17,7 @@ Float64Array = npt.NDArray[np.float64]
 
 # Progress is reported about so often.
 _PARTS = 20
+_MOST_POINTS = 100  # a million actions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +55,12 @@ class ActionGrid:
             reach: Largest displacement along each axis [m].
 
         Raises:
-            InvalidInputError: Fewer than two points, or the reach is not a positive number.
+            InvalidInputError: The points are not 2 to 100, or the reach is not positive.
         """
-        if points < 2 or not reach > 0:
+        if not 2 <= points <= _MOST_POINTS or not 0 < reach < np.inf:
             raise InvalidInputError(
-                f'a grid needs at least 2 points per axis and a positive reach, got {points} '
-                f'and {reach}.'
+                f'a grid needs 2 to {_MOST_POINTS} points per axis and a positive reach, got '
+                f'{points} and {reach}.'
             )
         axis = np.linspace(-reach, reach, points)
         return cls(dx=axis, dy=axis, dz=axis)

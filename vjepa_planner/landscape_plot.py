@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,18 +15,16 @@ from vjepa_planner.landscape import EnergyLandscape
 _NAMES = ('dx', 'dy', 'dz')
 
 
-def plot_landscape(
-    path: Path,
+def draw_landscape(
     landscape: EnergyLandscape,
     true_action: npt.NDArray[np.float64] | None = None,
     title: str = 'Energy landscape',
-) -> None:
-    """Write a picture of a landscape: the three planes, each averaged over the third axis.
+) -> Figure:
+    """Return a picture of a landscape: the three planes, each averaged over the third axis.
 
     The official notebook draws one of them, dx and dz (summed over dy).
 
     Args:
-        path: Of the picture; its suffix decides the format.
         landscape: At least two points on each axis.
         true_action: Marked, where it is known, shape (7,).
         title: Stands above.
@@ -55,7 +52,7 @@ def plot_landscape(
             _mark(panel, true_action, axes, marker='*', label='true action')
     figure.colorbar(colours, ax=panels, label='energy (mean absolute difference)')
     figure.legend(*panels[0].get_legend_handles_labels(), loc='outside lower center', ncols=3)
-    figure.savefig(path, dpi=120)
+    return figure
 
 
 def _mark(

@@ -42,7 +42,10 @@ class FootageEndError(InvalidInputError):
 
     def __init__(self, name: str, count: int, index: int) -> None:
         """Say which image is missing."""
-        super().__init__(f'{name} has {count} frames; there is no frame {index}, counted from 0.')
+        frames = 'frame' if count == 1 else 'frames'
+        super().__init__(
+            f'{name} has {count} {frames}; there is no frame {index}, counted from 0.'
+        )
         self.count = count
 
 

@@ -120,10 +120,11 @@ def _features_file(text: str) -> Path:
 def _feature_writer(path: Path) -> Callable[[FloatArray], None]:
     """Return what writes features there; a missing package shows before the work."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == '.npy':
-        import numpy as np
+    import numpy as np
 
+    if path.suffix == '.npy':
         return partial(np.save, path)
     from safetensors.numpy import save_file
 
-    return lambda features: save_file({'features': features}, path)
+    # It writes what lies in memory, whatever the strides are.
+    return lambda features: save_file({'features': np.ascontiguousarray(features)}, path)

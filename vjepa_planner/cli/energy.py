@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from vjepa_planner.landscape import ActionGrid
-    from vjepa_planner.landscape_plot import plot_landscape
+    from vjepa_planner.landscape_plot import draw_landscape
 
     scene = read_scene(options)
     grid = ActionGrid.cube(options.points, options.reach)
@@ -70,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     np.save(options.out / 'energies.npy', landscape.table)
     title = f'{world_model.config.name}: energy after one action, {results["now"]:.4f} before'
-    plot_landscape(options.out / 'energy.png', landscape, scene.true_action, title)
+    draw_landscape(landscape, scene.true_action, title).savefig(
+        options.out / 'energy.png', dpi=120
+    )
     _print(results)
     print(f'written  {options.out / "energy.png"}, energies.npy')
     write_json(options.json, {**results, 'table': landscape.table.tolist()})
