@@ -29,7 +29,7 @@ def draw_landscape(
         true_action: Marked, where it is known, shape (7,).
         title: Stands above.
     """
-    figure = Figure(figsize=(13, 4.2), layout='constrained')
+    figure = Figure(figsize=(13, 4.7), layout='constrained')
     figure.suptitle(title)
     panels = figure.subplots(1, 3)
     planes = {

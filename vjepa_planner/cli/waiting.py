@@ -5,33 +5,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+import sys
 from threading import Event, Thread
+from time import perf_counter
 
 
 @contextmanager
 def waiting(doing: str) -> Iterator[None]:
-    """Show a line with the elapsed time until the block ends.
-
-    None is shown if it ends within a second, or where nobody looks at a terminal.
+    """Show the seconds that pass until the block ends, if a person looks at a terminal.
 
     Args:
         doing: What the line says.
     """
-    from tqdm import tqdm
-
     done = Event()
-
-    def show() -> None:
-        if done.wait(1.0):
-            return
-        with tqdm(desc=doing, bar_format='{desc}: {elapsed}', leave=False, disable=None) as line:
-            while not done.wait(1.0):
-                line.refresh()
-
-    thread = Thread(target=show, daemon=True)
-    thread.start()
+    thread = Thread(target=_show, args=(doing, done), daemon=True)
+    if sys.stderr.isatty():
+        thread.start()
     try:
         yield
     finally:
         done.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
+
+
+def _show(doing: str, done: Event) -> None:
+    start, line = perf_counter(), ''
+    while not done.wait(1.0):
+        line = f'{doing}: {perf_counter() - start:.0f} s'
+        print(line, end='\r', file=sys.stderr, flush=True)
+    print(' ' * len(line), end='\r', file=sys.stderr, flush=True)
