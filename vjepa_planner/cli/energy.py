@@ -15,6 +15,7 @@ from vjepa_planner.cli.options import (
     write_json,
 )
 from vjepa_planner.cli.scene import add_scene_options, read_scene
+from vjepa_planner.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from vjepa_planner.cli.scene import Scene
@@ -65,9 +66,9 @@ def run(options: argparse.Namespace) -> int:
 
     scene = read_scene(options)
     grid = ActionGrid.cube(options.points, options.reach)
+    options.out.mkdir(parents=True, exist_ok=True)
     world_model = load_chosen_model(options, options.crop)
     landscape, results = _measure(world_model, scene, grid)
-    options.out.mkdir(parents=True, exist_ok=True)
     np.save(options.out / 'energies.npy', landscape.table)
     title = f'{world_model.config.name}: energy after one action, {results["now"]:.4f} before'
     draw_landscape(landscape, scene.true_action, title).savefig(
@@ -88,7 +89,8 @@ def _measure(
     from vjepa_planner.landscape import measure_landscape
 
     images = (scene.observation.image, scene.goal.image)
-    now, goal = (world_model.encode(image[None])[0] for image in images if image is not None)
+    with waiting('encoding'):
+        now, goal = (world_model.encode(image[None])[0] for image in images if image is not None)
     state = scene.observation.state
     total = len(grid.actions)
     with tqdm(total=total, unit='action', desc='energy', leave=False, delay=1) as progress:

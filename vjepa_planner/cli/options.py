@@ -12,6 +12,7 @@ from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.model_files import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from vjepa_planner.planners import Planner
     from vjepa_planner.world_model import WorldModel
 
 
@@ -76,7 +77,7 @@ def load_chosen_model(options: argparse.Namespace, crop: str | None = None) -> W
 
 
 def add_planner_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--planner`` and ``--set``."""
+    """Add ``--planner`` and ``--set``; :func:`make_chosen_planner` reads them."""
     from vjepa_planner.planners import available_planners
 
     parser.add_argument(
@@ -90,6 +91,15 @@ def add_planner_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='NAME=VALUE',
         help='a setting of the planner, as JSON, for example --set num_samples=256; repeatable',
+    )
+
+
+def make_chosen_planner(options: argparse.Namespace, world_model: WorldModel) -> Planner:
+    """Return the planner that the options of :func:`add_planner_options` name."""
+    from vjepa_planner.planners import make_recommended_planner
+
+    return make_recommended_planner(
+        world_model.config.planner, options.planner, **parse_settings(options.set)
     )
 
 

@@ -11,10 +11,11 @@ from vjepa_planner.cli.options import (
     add_model_options,
     add_planner_options,
     load_chosen_model,
-    parse_settings,
+    make_chosen_planner,
     write_json,
 )
 from vjepa_planner.cli.scene import add_scene_options, read_scene
+from vjepa_planner.cli.waiting import waiting
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,15 +38,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from vjepa_planner.mpc import ModelPredictiveController
-    from vjepa_planner.planners import make_recommended_planner
 
     scene = read_scene(options)
     world_model = load_chosen_model(options, options.crop)
-    planner = make_recommended_planner(
-        world_model.config.planner, options.planner, **parse_settings(options.set)
-    )
+    planner = make_chosen_planner(options, world_model)
     controller = ModelPredictiveController(world_model, planner, options.seed)
-    plan = controller.plan(scene.observation, scene.goal)
+    with waiting('planning'):
+        plan = controller.plan(scene.observation, scene.goal)
     print('step      dx      dy      dz     drx     dry     drz      dg   [m, rad, closedness]')
     rows = {str(step): action for step, action in enumerate(plan.actions)}
     if scene.true_action is not None:
