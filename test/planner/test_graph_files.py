@@ -133,9 +133,14 @@ def test_files_that_are_no_safetensors_are_refused(tmp_path, content):
 def test_what_fails_half_way_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / 'file'
     path.write_text('old')
-    with pytest.raises(RuntimeError), atomic_path(path) as part:
-        part.write_text('ne')
-        raise RuntimeError
+
+    def fail_half_way():
+        with atomic_path(path) as part:
+            part.write_text('ne')
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert path.read_text() == 'old'
     assert list(tmp_path.iterdir()) == [path]
     with atomic_path(path) as part:

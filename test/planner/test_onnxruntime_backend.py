@@ -43,7 +43,10 @@ def test_a_session_on_another_provider_than_asked_for_is_refused(tiny_model, mon
     monkeypatch.setattr(onnxruntime_backend, '_PROVIDERS', providers)
     monkeypatch.setattr(ort, 'get_available_providers', lambda: [*providers.values()])
     backend = OnnxRuntimeBackend.load(tiny_model, 'cuda', 'float32')
-    with pytest.warns(UserWarning), pytest.raises(InvalidInputError, match='fell back to CPU'):
+    with (
+        pytest.warns(UserWarning, match='CUDAExecutionProvider'),
+        pytest.raises(InvalidInputError, match='fell back to CPU'),
+    ):
         backend.features(np.zeros((1, 3, 2, 32, 32), np.float32))
 
 

@@ -12,6 +12,7 @@ from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.model_files import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from vjepa_planner.planners import Planner
     from vjepa_planner.world_model import WorldModel
 
 
@@ -54,20 +55,41 @@ def add_precision_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_chosen_model(options: argparse.Namespace) -> WorldModel:
-    """Return the world model that the options of :func:`add_model_options` name."""
-    from vjepa_planner.world_model import load_world_model
+def add_crop_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--crop``, for :func:`load_chosen_model`."""
+    from vjepa_planner.preprocessing import CROPS
 
-    return load_world_model(
-        options.model,
-        backend=options.backend,
-        device=options.device,
-        precision=options.precision,
+    parser.add_argument(
+        '--crop',
+        choices=CROPS,
+        help='what the model sees of an image: its centre square, or the centred part that V-JEPA '
+        '2-AC was trained on, up to 1.35 times as wide as high and squashed to a square '
+        '(default: what the model was trained on)',
     )
 
 
+def load_chosen_model(options: argparse.Namespace, crop: str | None = None) -> WorldModel:
+    """Return the world model that the options of :func:`add_model_options` name.
+
+    Args:
+        options: Parsed.
+        crop: Of camera images; None takes the model's own.
+    """
+    from vjepa_planner.cli.waiting import waiting
+    from vjepa_planner.world_model import load_world_model
+
+    with waiting(f'loading {options.model}'):
+        return load_world_model(
+            options.model,
+            backend=options.backend,
+            device=options.device,
+            precision=options.precision,
+            crop=crop,
+        )
+
+
 def add_planner_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--planner`` and ``--set``."""
+    """Add ``--planner`` and ``--set``; :func:`make_chosen_planner` reads them."""
     from vjepa_planner.planners import available_planners
 
     parser.add_argument(
@@ -81,6 +103,15 @@ def add_planner_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='NAME=VALUE',
         help='a setting of the planner, as JSON, for example --set num_samples=256; repeatable',
+    )
+
+
+def make_chosen_planner(options: argparse.Namespace, world_model: WorldModel) -> Planner:
+    """Return the planner that the options of :func:`add_planner_options` name."""
+    from vjepa_planner.planners import make_recommended_planner
+
+    return make_recommended_planner(
+        world_model.config.planner, options.planner, **parse_settings(options.set)
     )
 
 

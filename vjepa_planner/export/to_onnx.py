@@ -115,7 +115,7 @@ def _fold_all_but_weights(model: ir.Model, program: nn.Module) -> None:
         model, should_fold=should_fold, input_size_limit=limit, output_size_limit=limit
     )
     passes.RemoveUnusedNodesPass()(model)
-    passes.RemoveUnusedFunctionsPass()(model)
+    passes.RemoveUnusedFunctionsPass()(model)  # type: ignore[no-untyped-call]
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.ClearMetadataAndDocStringPass()(model)  # stack traces of every node
     model.producer_name, model.producer_version, model.graph.name = 'vjepa_planner', None, 'graph'
