@@ -3,8 +3,8 @@
 # On a ROS 2 installation this file is not needed: use `colcon build` and `ros2 launch`.
 
 VENV ?= .venv
-# Arguments of `vjepa demo` and of pytest.
-DEMO_ARGS ?=
+# Arguments of `vjepa demo` and of pytest. Without torch the shipped model runs on ONNX Runtime.
+DEMO_ARGS ?= $(if $(filter none,$(TORCH)),--backend onnxruntime)
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin

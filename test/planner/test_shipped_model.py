@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vjepa_planner.evaluation import evaluate
+from vjepa_planner.export.parity import compare, TOLERANCES
 from vjepa_planner.planners import make_recommended_planner
 from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 from vjepa_planner.world_model import load_world_model
@@ -31,6 +32,17 @@ def test_it_reaches_goal_images_and_holding_still_does_not() -> None:
     )
     assert sum(planned) >= len(SEEDS) - 1
     assert not any(held)
+
+
+def test_its_graphs_compute_what_its_weights_compute(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    reference, exported = (
+        load_world_model(MODEL, backend, 'cpu') for backend in ('torch', 'onnxruntime')
+    )
+    tolerances = TOLERANCES['float32']
+    lines = list(compare(exported, reference, tolerances, horizon=2, candidates=256))
+    assert all(line.within for line in lines), '\n'.join(map(str, lines))
+    assert not list(tmp_path.iterdir())  # nothing had to be exported
 
 
 def test_it_is_small_enough_for_the_repository() -> None:

@@ -267,10 +267,10 @@ def test_a_goal_takes_as_many_actions_as_in_the_evaluation() -> None:
 
 
 def test_a_missing_package_is_named_with_what_to_do(monkeypatch) -> None:
-    requirements.check_requirements()
+    requirements.check_requirements('onnxruntime')
     monkeypatch.setitem(requirements._NEEDED, 'no_such_package', 'Install it.')
     with pytest.raises(MissingDependencyError, match=r'no_such_package\. Install it'):
-        requirements.check_requirements()
+        requirements.check_requirements('onnxruntime')
 
 
 def test_demonstrations_get_domains_of_their_own() -> None:

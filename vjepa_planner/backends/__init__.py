@@ -1,27 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inference engines by name. A new one is one file and one line of ``_BACKENDS``."""
+"""Inference engines by name. A new one is one file and one entry of ``_BACKENDS``."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import NamedTuple
 
 from vjepa_planner.backends.base import Backend, PRECISIONS
 from vjepa_planner.errors import requires_extra, UnknownNameError
 
-# Name -> module, class, pip extra. Imported on use: engines are large and optional.
+
+class _Entry(NamedTuple):
+    """Where a backend is. Imported on use: engines are large and optional."""
+
+    module: str
+    attribute: str
+    extra: str
+    package: str
+
+
 _BACKENDS = {
-    'torch': ('vjepa_planner.backends.torch_backend', 'TorchBackend', 'torch'),
-    'torch-compile': (
-        'vjepa_planner.backends.torch_compile_backend',
-        'TorchCompileBackend',
-        'torch',
+    'torch': _Entry('torch_backend', 'TorchBackend', 'torch', 'torch'),
+    'torch-compile': _Entry('torch_compile_backend', 'TorchCompileBackend', 'torch', 'torch'),
+    'onnxruntime': _Entry(
+        'onnxruntime_backend', 'OnnxRuntimeBackend', 'onnxruntime', 'onnxruntime'
     ),
-    'onnxruntime': (
-        'vjepa_planner.backends.onnxruntime_backend',
-        'OnnxRuntimeBackend',
-        'onnxruntime',
-    ),
-    'tensorrt': ('vjepa_planner.backends.tensorrt_backend', 'TensorRTBackend', 'tensorrt'),
+    'tensorrt': _Entry('tensorrt_backend', 'TensorRTBackend', 'tensorrt', 'tensorrt'),
 }
 
 
@@ -37,12 +41,26 @@ def backend_class(name: str) -> type[Backend]:
         UnknownNameError: There is no backend of this name.
         MissingDependencyError: Its engine is not installed.
     """
-    if name not in _BACKENDS:
-        raise UnknownNameError('backend', name, available_backends())
-    module, attribute, extra = _BACKENDS[name]
-    with requires_extra(f'backend {name!r}', extra):
-        found: type[Backend] = getattr(import_module(module), attribute)
+    entry = _entry(name)
+    with requires_extra(f'backend {name!r}', entry.extra):
+        module = import_module(f'{__name__}.{entry.module}')
+    found: type[Backend] = getattr(module, entry.attribute)
     return found
 
 
-__all__ = ['PRECISIONS', 'Backend', 'available_backends', 'backend_class']
+def engine_package(name: str) -> str:
+    """Return the Python package that a backend cannot do without.
+
+    Raises:
+        UnknownNameError: There is no backend of this name.
+    """
+    return _entry(name).package
+
+
+def _entry(name: str) -> _Entry:
+    if name not in _BACKENDS:
+        raise UnknownNameError('backend', name, available_backends())
+    return _BACKENDS[name]
+
+
+__all__ = ['PRECISIONS', 'Backend', 'available_backends', 'backend_class', 'engine_package']

@@ -44,7 +44,7 @@ def _demonstrate(options: argparse.Namespace) -> str:
     # are taken care of.
     from vjepa_ros.demo.requirements import check_requirements
 
-    check_requirements()
+    check_requirements(options.backend)
     from vjepa_ros.demo.config import DemoConfig
     from vjepa_ros.demo.demonstration import demonstrate
 

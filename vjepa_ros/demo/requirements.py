@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from vjepa_planner.backends import engine_package
 from vjepa_planner.errors import MissingDependencyError
 
 _ROS = 'Run `make setup`, or source a ROS 2 Jazzy in which vjepa_msgs was built.'
@@ -15,22 +16,25 @@ _NEEDED = {
     'std_srvs': _ROS,
     'vjepa_msgs': _ROS,
     'mujoco': _EXTRA,
-    'torch': _EXTRA,
-    'safetensors': _EXTRA,
     'matplotlib': _EXTRA,
     'imageio_ffmpeg': _EXTRA,
 }
 
 
-def check_requirements() -> None:
+def check_requirements(backend: str) -> None:
     """Raise if a package is missing.
+
+    Args:
+        backend: That will run the model.
 
     Raises:
         MissingDependencyError: It names all that are missing, and what to do.
+        UnknownNameError: There is no such backend.
     """
-    missing = [name for name in _NEEDED if not _is_installed(name)]
+    needed = {**_NEEDED, engine_package(backend): _EXTRA}
+    missing = [name for name in needed if not _is_installed(name)]
     if missing:
-        advice = ' '.join(dict.fromkeys(_NEEDED[name] for name in missing))
+        advice = ' '.join(dict.fromkeys(needed[name] for name in missing))
         raise MissingDependencyError(
             f'the demonstration needs packages that are missing: {", ".join(missing)}. {advice}'
         )
