@@ -58,14 +58,14 @@ class Episode:
         self.pursuits: list[Pursuit] = []
 
     def wait_for_nodes(self) -> None:
-        """Return when all nodes are ready.
+        """Return when all nodes are ready and the first pose of the arm has come.
 
         Raises:
             DemoError: One is not in time.
         """
         begin = time.monotonic()
         waiting = list(NODES)
-        while waiting or not self._observer.is_connected():
+        while waiting or not self._is_watching():
             self._observer.spin()
             seconds = time.monotonic() - begin
             for node in [node for node in waiting if self._is_ready(node)]:
@@ -155,6 +155,9 @@ class Episode:
             and status.reason != _STARTING
             and status.state in _READY_STATES[node]
         )
+
+    def _is_watching(self) -> bool:
+        return self._observer.is_connected() and self._observer.recording.position is not None
 
     def _what_nodes_say(self) -> str:
         """Return the reason that each node gives for what it does."""

@@ -49,9 +49,13 @@ class Recording:
             self._positions.append(position)
 
     def position_at(self, stamp: int) -> npt.NDArray[np.float64] | None:
-        """Return the last position that was measured by then, shape (3,) [m], if any."""
-        index = bisect_right(self._stamps, stamp) - 1
-        return self._positions[index] if index >= 0 else None
+        """Return the last position that was measured by then, shape (3,) [m].
+
+        Before the first one it is that one: nothing has moved yet. None if there is none at all.
+        """
+        if not self._positions:
+            return None
+        return self._positions[max(0, bisect_right(self._stamps, stamp) - 1)]
 
     @property
     def position(self) -> npt.NDArray[np.float64] | None:
