@@ -25,7 +25,7 @@ SIMULATION = ['mujoco-core>=3.3']
 DEMO = ['imageio-ffmpeg>=0.5', 'matplotlib>=3.6']
 ONNXRUNTIME = ['onnxruntime>=1.20', 'safetensors>=0.4']
 TORCH = ['safetensors>=0.4', 'torch>=2.4']
-EXPORT = [*TORCH, 'onnx>=1.17', 'onnxscript>=0.5']
+EXPORT = [*TORCH, 'onnx>=1.17', 'onnx-ir>=0.1.12', 'onnxscript>=0.5']
 TENSORRT = [*EXPORT, 'tensorrt>=10.12']
 TEST = ['pytest', 'pytest-timeout']
 

@@ -205,7 +205,6 @@ def load_world_model(
     """
     if crop is not None:
         check_crop(crop)
-    engine = backend_class(backend)
     if str(path_or_name) == UNTRAINED:
         if backend != 'torch':
             raise InvalidInputError(
@@ -215,7 +214,7 @@ def load_world_model(
         return make_world_model(_untrained_backend(device, seed or 0, precision), UNTRAINED, crop)
     path = find_model(path_or_name)
     entry = entry_for_path(path)
-    loaded = engine.load(path, device, precision)
+    loaded = backend_class(backend).load(path, device, precision)
     if entry is None:
         return make_world_model(loaded, path.stem, crop)
     return make_world_model(loaded, entry.name, crop, entry.settings)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import cached_property
+from importlib.util import find_spec
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 import threading
@@ -22,6 +23,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = (_ROOT / 'test/fixtures/networks', _ROOT.parent / 'shared/fixtures/parity')
 
 _PIECE = 1 << 16  # of what the server sends at once [byte]
+
+if find_spec('torch') is None:  # a set-up with TORCH=none
+    collect_ignore_glob = ['test_training_*.py', 'test_data_collect.py']
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -76,6 +80,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     It lies in a folder ``models``, so that it is found by name from the folder above.
     """
+    pytest.importorskip('torch')
     from vjepa_planner.networks import save_model_directory
     from vjepa_planner.networks.untrained import make_untrained_networks
 

@@ -19,11 +19,11 @@ DEVICES = {'tensorrt': 'cuda'}
 
 @pytest.fixture(scope='module', params=available_backends())
 def backend(request, official):
+    device = DEVICES.get(request.param, 'cpu')
     try:
-        engine = backend_class(request.param)
+        return backend_class(request.param).load(official.ac_checkpoint, device, 'float32')
     except MissingDependencyError as error:
         pytest.skip(str(error))
-    return engine.load(official.ac_checkpoint, DEVICES.get(request.param, 'cpu'), 'float32')
 
 
 @pytest.fixture(scope='module')

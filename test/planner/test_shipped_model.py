@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from vjepa_planner.evaluation import evaluate
 from vjepa_planner.export.parity import compare, TOLERANCES
@@ -12,11 +15,12 @@ from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 from vjepa_planner.world_model import load_world_model
 
 MODEL = Path(__file__).resolve().parents[2] / 'models' / 'franka-sim'
+HAS_TORCH = find_spec('torch') is not None
 SEEDS = range(800_100, 800_103)
 
 
 def test_it_reaches_goal_images_and_holding_still_does_not() -> None:
-    world_model = load_world_model(MODEL)
+    world_model = load_world_model(MODEL, backend='torch' if HAS_TORCH else 'onnxruntime')
     simulation = FrankaSimulation(SimulationConfig(vary=frozenset({'colors'})))
     planned, held = (
         [
@@ -35,6 +39,7 @@ def test_it_reaches_goal_images_and_holding_still_does_not() -> None:
 
 
 def test_its_graphs_compute_what_its_weights_compute(tmp_path, monkeypatch) -> None:
+    pytest.importorskip('torch')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     reference, exported = (
         load_world_model(MODEL, backend, 'cpu') for backend in ('torch', 'onnxruntime')
