@@ -110,6 +110,20 @@ def test_networks_that_do_not_belong_together_are_refused(content, tmp_path):
         load_networks(path)
 
 
+def test_an_unknown_masked_predictor_does_not_cost_a_version_2_1_encoder(tmp_path, caplog):
+    from vjepa_planner.networks import Encoder, EncoderConfig
+
+    sizes = EncoderConfig(embed_dim=32, depth=4, num_heads=1, version='2.1')
+    encoder = Encoder(sizes).state_dict()
+    content = {'ema_encoder': encoder, 'predictor': {'something.weight': torch.zeros(3, 3)}}
+    networks = load_networks(_save(tmp_path / 'newer.pt', content))
+    assert networks.predictor is None
+    assert 'the masked predictor is left out' in caplog.text
+    content['predictor']['action_encoder.weight'] = torch.zeros(3, 7)
+    with pytest.raises(CheckpointError, match=r'predictor_embed\.weight is missing'):
+        load_networks(_save(tmp_path / 'newer.pt', content))
+
+
 def test_only_the_matrices_are_loaded_in_half_precision(official):
     networks = load_networks(official.ac_checkpoint, torch.bfloat16)
     exact = load_networks(official.ac_checkpoint)

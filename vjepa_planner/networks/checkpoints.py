@@ -103,8 +103,10 @@ def load_networks(
     seen_with = layout if encoder is None else open_checkpoint(Path(encoder), encoder_copy)
     if not seen_with.encoder:
         raise CheckpointError(
-            f'{seen_with.path} has a predictor but no encoder. Give the checkpoint with the '
-            'encoder that it was trained on, too: load_networks(path, encoder=...).'
+            f'{seen_with.path} has a predictor but no encoder. Load it together with the '
+            'checkpoint that has the encoder it was trained on, '
+            'vjepa_planner.networks.load_networks(path, encoder=...), and write both with '
+            'save_model_directory to a directory that can be used everywhere.'
         )
     eyes = _build_encoder(seen_with)
     predictor = _build_predictor(layout, eyes.config)  # before anything large is read
