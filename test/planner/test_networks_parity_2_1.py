@@ -109,6 +109,23 @@ def test_the_predictor_without_state_token_agrees(jepa_wms, steps):
         _assert_close(predicted, arrays[f'ac_T{steps}_out'])
 
 
+def test_a_predictor_without_state_token_plans_once_it_is_saved_with_an_encoder(
+    jepa_wms, tmp_path
+):
+    from vjepa_planner import load_world_model
+    from vjepa_planner.networks import save_model_directory
+
+    networks, _ = jepa_wms
+    save_model_directory(tmp_path, networks.encoder, networks.predictor, {'name': 'droid'})
+    model = load_world_model(tmp_path, device='cpu')
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 48, 3), dtype=np.uint8)
+    embedding, actions = model.encode(image)[0], np.full((1, 2, 7), 0.02)
+    here, _ = model.rollout(embedding, np.zeros(7), actions)
+    there, states = model.rollout(embedding, np.full(7, 0.3), actions)
+    np.testing.assert_array_equal(here, there)
+    assert states[0, 0, 0] == pytest.approx(0.32)  # states are integrated nevertheless
+
+
 def test_levels_of_a_v_jepa_2_encoder_are_refused(jepa_wms):
     networks, _ = jepa_wms
     with pytest.raises(InvalidInputError, match=r'only V-JEPA 2\.1 encoders give several levels'):
