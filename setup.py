@@ -26,6 +26,7 @@ DEMO = ['imageio-ffmpeg>=0.5', 'matplotlib>=3.6']
 ONNXRUNTIME = ['onnxruntime>=1.20', 'safetensors>=0.4']
 TORCH = ['safetensors>=0.4', 'torch>=2.4']
 EXPORT = [*TORCH, 'onnx>=1.17', 'onnxscript>=0.5']
+TENSORRT = [*EXPORT, 'tensorrt>=10.12']
 TEST = ['pytest', 'pytest-timeout']
 
 # Runs under sh, which hands over to the Python of the prefix that pip installed into.
@@ -107,6 +108,7 @@ setup(
         'torch': TORCH,
         'onnxruntime': ONNXRUNTIME,
         'export': EXPORT,
+        'tensorrt': TENSORRT,
         'simulation': SIMULATION,
         'demo': SIMULATION + DEMO + TORCH,
         'test': TEST,

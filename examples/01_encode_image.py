@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vjepa_planner import load_world_model
-from vjepa_planner.cli.plan import read_image
+from vjepa_planner.media import read_image
 from vjepa_planner.simulation import FrankaSimulation
 from vjepa_planner.types import Image
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from vjepa_planner import load_world_model
 from vjepa_planner.evaluation import ReachTask
+from vjepa_planner.landscape import ActionGrid, measure_landscape
 from vjepa_planner.simulation import FrankaSimulation
 
 SHADES = '@%#*+=-:. '  # from the lowest energy to the highest
@@ -37,15 +38,15 @@ def main() -> None:
     assert observation.image is not None
     now, wanted = world_model.encode(np.stack([observation.image, goal.image]))
 
-    steps = np.linspace(-arguments.reach, arguments.reach, arguments.size)
     there = goal.position - observation.state[:3]
-    actions = np.zeros((arguments.size**2, 1, 7))
-    actions[:, 0, :2] = np.stack(np.meshgrid(steps, steps, indexing='ij'), axis=-1).reshape(-1, 2)
-    actions[:, 0, 2] = np.clip(there[2], -arguments.reach, arguments.reach)
-    energies = world_model.candidate_energies(now, observation.state, actions, wanted)
+    steps = np.linspace(-arguments.reach, arguments.reach, arguments.size)
+    height = np.clip(there[2:], -arguments.reach, arguments.reach)
+    landscape = measure_landscape(
+        world_model, now, observation.state, wanted, ActionGrid(dx=steps, dy=steps, dz=height)
+    )
     simulation.close()
 
-    grid = energies.reshape(arguments.size, arguments.size)
+    grid = landscape.energies[:, :, 0]
     level = (grid - grid.min()) / max(np.ptp(grid), 1e-9) * (len(SHADES) - 1)
     goal_cell = [int(np.abs(steps - value).argmin()) for value in there[:2]]
     print(
@@ -56,8 +57,8 @@ def main() -> None:
         if row == goal_cell[0]:
             shades[goal_cell[1]] = 'GO'
         print(f'{steps[row]:+.3f} |{"".join(shades)}|')
-    best = np.unravel_index(grid.argmin(), grid.shape)
-    print(f'lowest at dx dy = {steps[best[0]]:+.3f} {steps[best[1]]:+.3f} m', end=', ')
+    dx, dy = landscape.lowest[0][:2]
+    print(f'lowest at dx dy = {dx:+.3f} {dy:+.3f} m', end=', ')
     print(f'the goal (GO) at {there[0]:+.3f} {there[1]:+.3f} m')
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the ROS graph of a test run to itself, and makes its child processes test this tree."""
+"""Keeps the ROS graph and cache of a test run to itself; its child processes test this tree."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before the first test imports rclpy, and for all child processes."""
     del config
     log_folder = _resources.enter_context(tempfile.TemporaryDirectory(prefix='ros-log-'))
+    cache_folder = _resources.enter_context(tempfile.TemporaryDirectory(prefix='vjepa-cache-'))
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ['ROS_DOMAIN_ID'] = str(unused_domain_id())
     os.environ['ROS_LOG_DIR'] = log_folder
+    os.environ['XDG_CACHE_HOME'] = cache_folder
+    os.environ['HF_HUB_OFFLINE'] = '1'  # transformers would ask the hub for what it lacks
     os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(ROOT / 'config' / 'fastdds_shm.xml')
     # ROS 2 from wheels is an ament prefix, but nothing says so.
     os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)

@@ -63,6 +63,11 @@ def pin(requirement: str) -> tuple[str, str]:
     return canonical(match[1]), match[2]
 
 
+def library_pins() -> dict[str, str]:
+    """Return what vjepa_planner may import, in its various installations."""
+    return pins('runtime') | pins('torch') | pins('export') | pins('nvidia')
+
+
 def canonical(name: str) -> str:
     """Return the name of a distribution as indexes compare it."""
     return re.sub(r'[-_.]+', '-', name).lower()
@@ -141,7 +146,9 @@ def test_colcon_is_told_about_every_package_but_the_stand_ins():
     assert (ROOT / 'test' / 'interfaces' / 'COLCON_IGNORE').exists()
 
 
-@pytest.mark.parametrize('name', ['runtime', 'torch', 'export', 'parity', 'ros', 'build', 'dev'])
+@pytest.mark.parametrize(
+    'name', ['runtime', 'torch', 'export', 'parity', 'nvidia', 'ros', 'build', 'dev']
+)
 def test_every_requirement_is_pinned_as_in_the_constraints(name):
     constraints = pins('constraints')
     for distribution, version in pins(name).items():
@@ -162,7 +169,7 @@ def test_an_isolated_build_of_the_interfaces_uses_the_same_versions():
 
 @pytest.mark.parametrize('library', LIBRARIES)
 def test_every_python_import_is_declared(library):
-    declared = {canonical(name) for name in pins('runtime') | pins('torch') | pins('export')}
+    declared = {canonical(name) for name in library_pins()}
     for package in imported_packages(library):
         if not ROS_PACKAGE.fullmatch(package):
             assert canonical(DISTRIBUTIONS.get(package, package)) in declared, package
@@ -172,7 +179,7 @@ def test_pip_and_make_know_the_same_distributions():
     arguments = ' '.join(map(ast.unparse, declared_arguments().values()))
     text = arguments + (ROOT / 'setup.py').read_text()
     offered = {canonical(name) for name in re.findall(r"'([A-Za-z][A-Za-z0-9-]+)>=", text)}
-    assert offered == set(pins('runtime') | pins('torch') | pins('export'))
+    assert offered == set(library_pins())
 
 
 def test_every_ros_import_is_in_package_xml():

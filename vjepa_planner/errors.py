@@ -4,6 +4,11 @@
 Messages name what was wrong, what was received, what is allowed and what to do next.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class VjepaPlannerError(Exception):
     """Base class of every error that this library raises on purpose."""
@@ -44,3 +49,25 @@ class UnknownNameError(VjepaPlannerError, KeyError):
 
 class MissingDependencyError(VjepaPlannerError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
+
+
+@contextmanager
+def requires_extra(who: str, extra: str) -> Iterator[None]:
+    """Turn a missing optional package into an error that names the extra that has it.
+
+    Args:
+        who: What needs it, the beginning of the sentence.
+        extra: Of ``setup.py``.
+
+    Raises:
+        MissingDependencyError: Inside, a package other than ours could not be found.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith('vjepa_planner'):
+            raise
+        raise MissingDependencyError(
+            f'{who} needs the package {error.name!r}, which is not installed. '
+            f"Install it with: pip install 'vjepa_ros[{extra}]'."
+        ) from error

@@ -1,28 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where models are looked for."""
+"""Where models are looked for, and where downloaded ones go."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import sys
 
+from vjepa_planner.catalog import CATALOG, CatalogEntry, CONFIG_FILE
 from vjepa_planner.errors import CheckpointError, UnknownNameError
 
 DEFAULT_MODEL = 'franka-sim'
 UNTRAINED = 'untrained'
 
-_CONFIG_FILE = 'config.json'
+
+def download_folder() -> Path:
+    """Return the folder for downloaded models: ``$VJEPA_MODELS``, or one in the user's cache.
+
+    The cache is ``$XDG_CACHE_HOME``, or ``~/.cache`` (XDG Base Directory specification).
+    """
+    if own := os.environ.get('VJEPA_MODELS'):
+        return Path(own).expanduser()
+    cache = Path(os.environ.get('XDG_CACHE_HOME', ''))
+    if not cache.is_absolute():  # the specification: relative ones are invalid
+        cache = Path.home() / '.cache'
+    return cache / 'vjepa_ros' / 'models'
 
 
 def model_folders() -> tuple[Path, ...]:
     """Return the folders that hold model directories, the first one first.
 
-    ``models`` in the working directory, in the source tree, and where pip and colcon install it.
+    ``models`` in the working directory, in the source tree, and where pip and colcon install it;
+    then :func:`download_folder`.
     """
     here = Path(__file__).resolve()
     share = Path('share', 'vjepa_ros', 'models')
     installed = [parent / share for parent in here.parents]
-    folders = [Path('models'), here.parents[1] / 'models', *installed, Path(sys.prefix) / share]
+    folders = [
+        Path('models'),
+        here.parents[1] / 'models',
+        *installed,
+        Path(sys.prefix) / share,
+        download_folder(),
+    ]
     return tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir())
 
 
@@ -31,7 +51,7 @@ def available_models() -> tuple[str, ...]:
     found = {
         entry.parent.name
         for folder in model_folders()
-        for entry in folder.glob(f'*/{_CONFIG_FILE}')
+        for entry in folder.glob(f'*/{CONFIG_FILE}')
     }
     return (*sorted(found), UNTRAINED)
 
@@ -39,19 +59,48 @@ def available_models() -> tuple[str, ...]:
 def find_model(path_or_name: str | Path) -> Path:
     """Return the path of a model given by its path or by its bare name.
 
+    Returns:
+        A model directory, or the checkpoint in the directory of a downloaded official model.
+
     Raises:
-        CheckpointError: It is a path and nothing is there.
-        UnknownNameError: It is a bare name and no folder has it.
+        CheckpointError: It is a path and nothing is there, or it is not downloaded yet.
+        UnknownNameError: It is a bare name that nobody knows.
     """
     path = Path(path_or_name).expanduser()
     if path.exists():
         return path
-    if len(path.parts) != 1 or path.suffix:
+    name = str(path_or_name)
+    directory = find_model_directory(name)
+    entry = CATALOG.get(name)
+    if directory is not None:
+        return directory if entry is None or entry.is_directory else _checkpoint(directory, entry)
+    if entry is not None:
+        raise CheckpointError(
+            f'model {name!r} is not on this machine. Get it ({entry.size_text}) with: vjepa '
+            f'models download {name}'
+        )
+    if len(path.parts) != 1 or path.suffix[1:].isalpha():  # as .pt, unlike vjepa2.1-vitb
         raise CheckpointError(
             f'no model at {path}. Give the path of a .pt file or of a model directory, or one of '
             f'the names {", ".join(available_models())}.'
         )
-    for folder in model_folders():
-        if (folder / path / _CONFIG_FILE).is_file():
-            return folder / path
-    raise UnknownNameError('model', str(path_or_name), available_models())
+    names = available_models()
+    raise UnknownNameError('model', name, (*names, *(n for n in CATALOG if n not in names)))
+
+
+def find_model_directory(name: str) -> Path | None:
+    """Return the directory of a model of this bare name, None if there is none."""
+    if len(Path(name).parts) != 1:
+        return None
+    candidates = (folder / name for folder in model_folders())
+    return next((path for path in candidates if (path / CONFIG_FILE).is_file()), None)
+
+
+def _checkpoint(directory: Path, entry: CatalogEntry) -> Path:
+    path = directory / entry.checkpoint.name
+    if not path.is_file():
+        raise CheckpointError(
+            f'{directory} has no {path.name}. Get it with: vjepa models download {entry.name} '
+            f'--to {directory.parent}'
+        )
+    return path

@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from vjepa_planner import energy as _energy
 from vjepa_planner.backends import Backend, backend_class
+from vjepa_planner.catalog import entry_for_path
 from vjepa_planner.errors import CheckpointError, InvalidInputError
 from vjepa_planner.geometry import compose_states
+from vjepa_planner.model_directory import read_model_config
 from vjepa_planner.model_files import DEFAULT_MODEL, find_model, UNTRAINED
-from vjepa_planner.preprocessing import ImagePreprocessor
+from vjepa_planner.preprocessing import check_crop, ImagePreprocessor
 from vjepa_planner.types import ACTION_DIM, check_state, FloatArray
 
 Float64Array = npt.NDArray[np.float64]
@@ -37,7 +39,8 @@ class WorldModelConfig:
 
     name: str
     image_size: tuple[int, int]
-    crop: str = 'square'
+    # How V-JEPA 2-AC was trained.
+    crop: str = 'squash'
     # DROID's Cartesian position is taken to be of the flange, link 8; Meta does not say.
     ee_frame: str = 'fr3_link8'
     planner: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({'name': 'cem'}))
@@ -75,6 +78,11 @@ class WorldModel:
         """Tokens and width of the embedding of one image."""
         height, width = (side // self._encoder['patch_size'] for side in self.config.image_size)
         return height * width, self._encoder['embed_dim']
+
+    @property
+    def can_plan(self) -> bool:
+        """Whether it has an action-conditioned predictor."""
+        return 'ac_predictor' in self.backend.config
 
     def encode(self, images: npt.NDArray[np.uint8]) -> FloatArray:
         """Return the embeddings of images, each taken by itself.
@@ -174,37 +182,59 @@ def load_world_model(
     device: str = 'auto',
     seed: int | None = None,
     precision: str = 'float32',
+    crop: str | None = None,
 ) -> WorldModel:
     """Load a world model.
 
     Args:
         path_or_name: A ``.pt`` file of the official layout, a model directory, the name of a
-            model under ``models/``, or ``'untrained'``: the shipped model's networks with random
-            weights, against which a trained one is compared.
+            model under ``models/`` or of a downloaded one, or ``'untrained'``: the shipped
+            model's networks with random weights, against which a trained one is compared.
+            Official files are recognised by their names, wherever they lie.
         backend: See ``available_backends``.
         device: ``'auto'`` takes a GPU where there is one; else ``'cpu'``, ``'cuda'``, ...
         seed: Of the weights of ``'untrained'``, 0 if None; otherwise without effect.
-        precision: ``'float32'`` or ``'bfloat16'``.
+        precision: ``'float32'``, ``'bfloat16'`` or ``'float16'``, where engine and device have it.
+        crop: How camera images become what it sees, see ``ImagePreprocessor``; None: as its
+            ``config.json`` says, or as the official weights were trained.
 
     Raises:
         UnknownNameError: There is no such model or backend.
         CheckpointError: The model cannot be read.
         MissingDependencyError: The backend's package is not installed.
-        InvalidInputError: Device or precision are not available.
+        InvalidInputError: Device or precision are not available, or the crop is unknown.
     """
+    if crop is not None:
+        check_crop(crop)
     engine = backend_class(backend)
     if str(path_or_name) == UNTRAINED:
-        return _load_untrained(device, seed or 0, precision)
+        if backend != 'torch':
+            raise InvalidInputError(
+                f'the model {UNTRAINED!r} is made by torch and has no graphs for backend '
+                f'{backend!r}. Use backend torch.'
+            )
+        return make_world_model(_untrained_backend(device, seed or 0, precision), UNTRAINED, crop)
     path = find_model(path_or_name)
-    return make_world_model(engine.load(path, device, precision), path.stem)
+    entry = entry_for_path(path)
+    loaded = engine.load(path, device, precision)
+    if entry is None:
+        return make_world_model(loaded, path.stem, crop)
+    return make_world_model(loaded, entry.name, crop, entry.settings)
 
 
-def make_world_model(backend: Backend, name: str) -> WorldModel:
+def make_world_model(
+    backend: Backend,
+    name: str,
+    crop: str | None = None,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> WorldModel:
     """Return the world model of a loaded backend, set up as its ``config.json`` says.
 
     Args:
         backend: Its ``config`` is read.
         name: Used where the config has none.
+        crop: Used instead of the config's.
+        defaults: Used for what the config does not say: ``crop``, ``ee_frame``, ``planner``.
 
     Raises:
         CheckpointError: An entry of ``config.json`` is not usable.
@@ -214,24 +244,26 @@ def make_world_model(backend: Backend, name: str) -> WorldModel:
         for key in ('name', 'crop', 'ee_frame', 'planner')
         if key in backend.config
     }
+    if crop is not None:
+        given['crop'] = crop
     size = backend.config.get('image_size', backend.config['encoder']['img_size'])
     try:
         height, width = (size, size) if isinstance(size, int) else size
-        config = WorldModelConfig(**{'name': name, **given, 'image_size': (height, width)})
+        entries = {'name': name, **defaults, **given, 'image_size': (height, width)}
+        config = WorldModelConfig(**entries)
         return WorldModel(backend, config)
     except (InvalidInputError, TypeError, ValueError) as error:
         raise CheckpointError(f'config.json of model {name!r}: {error}') from error
 
 
-def _load_untrained(device: str, seed: int, precision: str) -> WorldModel:
+def _untrained_backend(device: str, seed: int, precision: str) -> Backend:
     # torch takes seconds to import: not before somebody asks for it.
     from vjepa_planner.backends.torch_backend import TorchBackend
-    from vjepa_planner.networks.checkpoints import read_model_config
     from vjepa_planner.networks.untrained import make_untrained_networks
 
     config = {**read_model_config(find_model(DEFAULT_MODEL)), 'name': UNTRAINED}
     networks = make_untrained_networks(config, seed)
-    return make_world_model(TorchBackend(networks, device, precision), UNTRAINED)
+    return TorchBackend(networks, device, precision)
 
 
 def _integrate(state: Float64Array, actions: Float64Array) -> Float64Array:

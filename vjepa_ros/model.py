@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
-from vjepa_planner import load_world_model
+from vjepa_planner import available_backends, load_world_model
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.worker import Worker
@@ -21,7 +21,7 @@ class ModelConfig:
         'franka-sim', 'World model: a name, a model directory or a .pt file', read_only=True
     )
     backend: str = setting(
-        'torch', 'What computes: torch, onnxruntime or tensorrt', read_only=True
+        'torch', f'What computes: {", ".join(available_backends())}', read_only=True
     )
     device: str = setting('auto', 'Where it computes: auto, cpu, cuda', read_only=True)
     precision: str = setting(
@@ -56,6 +56,8 @@ class Model:
             seed=config.model_seed,
             precision=config.precision,
         )
+        engine = self.world_model.backend
+        node.get_logger().info(f'it runs on {engine.name}, {engine.device}')
         self.name = self.world_model.config.name
         self.worker = Worker()
 

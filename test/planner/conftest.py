@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import Message
 from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+import threading
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +20,8 @@ from vjepa_planner.data.episodes import Episodes
 _ROOT = Path(__file__).resolve().parents[2]
 # Numbers of the official code: in this repository, and more of them beside some checkouts.
 _FOLDERS = (_ROOT / 'test/fixtures/networks', _ROOT.parent / 'shared/fixtures/parity')
+
+_PIECE = 1 << 16  # of what the server sends at once [byte]
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -97,3 +103,118 @@ def tiny_episodes() -> Episodes:
         states=np.stack([states for _, states in recorded]).astype(np.float32),
         seeds=np.arange(config.episodes),
     )
+
+
+@dataclass
+class ServerBehaviour:
+    """What a server has, does, and has seen.
+
+    Attributes:
+        files: Contents by name.
+        ranges: Whether it knows about Range.
+        cuts: After how many bytes of the body it closes the connection, one number per request.
+        statuses: Of the answers, one per request; 200 sends the file.
+        etag: Of all files.
+        hold_at: Bytes of the body after which it waits for ``go``.
+        requests: Headers of the requests so far.
+        paths: Their paths.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    ranges: bool = True
+    cuts: list[int] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    etag: str = '"v1"'
+    hold_at: int | None = None
+    go: threading.Event = field(default_factory=threading.Event)
+    requests: list[Message] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    url: str = ''
+
+    @property
+    def range_headers(self) -> list[str | None]:
+        """The Range header of each request."""
+        return [headers.get('Range') for headers in self.requests]
+
+
+@pytest.fixture
+def server() -> Iterator[ServerBehaviour]:
+    """Run a real HTTP server on a free port of this machine; it has no files yet."""
+    behaviour = ServerBehaviour()
+    server = ThreadingHTTPServer(('127.0.0.1', 0), _handler(behaviour))
+    behaviour.url = f'http://127.0.0.1:{server.server_port}'
+    thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.01})
+    thread.start()
+    try:
+        yield behaviour
+    finally:
+        behaviour.go.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _handler(behaviour: ServerBehaviour) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            behaviour.requests.append(self.headers)
+            behaviour.paths.append(self.path)
+            content = behaviour.files.get(Path(self.path).name)
+            if self.path.startswith('/moved/'):
+                self.send_response(302)
+                self.send_header('Location', self.path.removeprefix('/moved'))
+                self.send_header('Content-Length', '0')
+                self.end_headers()
+                return
+            status = behaviour.statuses.pop(0) if behaviour.statuses else 200
+            if status != 200:
+                self.send_error(status)
+            elif content is None:
+                self.send_error(404)
+            else:
+                self._send(content)
+
+        def _send(self, content: bytes) -> None:
+            start = self._start()
+            if start is not None and start >= len(content):
+                self.send_response(416)
+                self.send_header('Content-Range', f'bytes */{len(content)}')
+                self.send_header('Content-Length', '0')
+                self.end_headers()
+                return
+            self.send_response(200 if start is None else 206)
+            if start is not None:
+                self.send_header(
+                    'Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}'
+                )
+            body = content[start or 0 :]
+            self.send_header('Content-Length', str(len(body)))
+            self.send_header('ETag', behaviour.etag)
+            self.end_headers()
+            self._send_body(body)
+
+        def _start(self) -> int | None:
+            """Return the first byte that is wanted, None for the whole file."""
+            text = self.headers.get('Range')
+            if text is None or not behaviour.ranges:
+                return None
+            if self.headers.get('If-Range', behaviour.etag) != behaviour.etag:
+                return None
+            return int(text.removeprefix('bytes=').removesuffix('-'))
+
+        def _send_body(self, body: bytes) -> None:
+            end = behaviour.cuts.pop(0) if behaviour.cuts else len(body)
+            held = behaviour.hold_at
+            for first in range(0, min(end, len(body)), _PIECE):
+                if held is not None and first >= held:
+                    behaviour.go.wait()
+                try:
+                    self.wfile.write(body[first : min(first + _PIECE, end)])
+                except OSError:  # the client has left
+                    break
+            self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            del format, args
+
+    return Handler

@@ -13,13 +13,17 @@ from vjepa_planner.errors import InvalidInputError, MissingDependencyError, Unkn
 TOLERANCE = 1e-5
 
 
+# TensorRT has no CPU to run on.
+DEVICES = {'tensorrt': 'cuda'}
+
+
 @pytest.fixture(scope='module', params=available_backends())
 def backend(request, official):
     try:
         engine = backend_class(request.param)
     except MissingDependencyError as error:
         pytest.skip(str(error))
-    return engine.load(official.ac_checkpoint, 'cpu', 'float32')
+    return engine.load(official.ac_checkpoint, DEVICES.get(request.param, 'cpu'), 'float32')
 
 
 @pytest.fixture(scope='module')
@@ -76,6 +80,11 @@ def test_energies_do_not_depend_on_the_other_candidates(backend, rollout, horizo
     np.testing.assert_allclose(together, np.tile(few, 60), atol=1e-6)
 
 
+def test_it_says_what_computes_and_where(backend):
+    assert backend.name
+    assert backend.device.partition(':')[0] in ('cpu', 'cuda')
+
+
 def test_inputs_are_not_changed(backend, rollout):
     copies = [array.copy() for array in rollout]
     backend.rollout_energy(*rollout)
@@ -95,9 +104,9 @@ def test_shapes_that_do_not_fit_are_refused(backend, rollout):
             backend.rollout_energy(*wrong)
 
 
-def test_a_checkpoint_without_ac_predictor_encodes_but_does_not_plan(official, rollout):
+def test_a_checkpoint_without_ac_predictor_encodes_but_does_not_plan(backend, official, rollout):
     pytest.importorskip('torch')
-    backend = backend_class('torch').load(official.pretraining_checkpoint, 'cpu', 'float32')
+    backend = type(backend).load(official.pretraining_checkpoint, 'cpu', 'float32')
     assert len(backend.encode(official.arrays['enc_in_2f'])) == 2
     with pytest.raises(InvalidInputError, match='no action-conditioned predictor'):
         backend.rollout_energy(*rollout)
@@ -109,7 +118,7 @@ def test_small_chunks_give_the_same_energies(official, rollout, monkeypatch):
 
     backend = backend_class('torch').load(official.ac_checkpoint, 'cpu', 'float32')
     whole = backend.rollout_energy(*rollout)
-    monkeypatch.setitem(torch_backend._CHUNK_BYTES, 'cpu', 1)
+    monkeypatch.setitem(torch_backend._CHUNK_MEMORY, 'cpu', 1)
     np.testing.assert_allclose(backend.rollout_energy(*rollout), whole, atol=1e-6)
 
 

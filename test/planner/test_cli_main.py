@@ -15,13 +15,23 @@ from vjepa_planner.cli import main
 
 COMMANDS = [
     ['demo'],
+    ['encode'],
     ['plan'],
+    ['energy'],
     ['eval'],
     ['collect'],
     ['train'],
     ['train', 'encoder'],
     ['train', 'predictor'],
+    ['models'],
+    ['models', 'list'],
+    ['models', 'show'],
+    ['models', 'download'],
+    ['models', 'verify'],
 ]
+RECORDING = str(
+    Path(__file__).resolve().parents[1] / 'fixtures/recordings/franka_example_traj.npz'
+)
 STATE = ['0.5', '0', '0.3', '3.14', '0', '-1e-05', '0']
 
 
@@ -95,6 +105,20 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str
         (['eval', '--set', 'horizon=0'], 'horizon must be between 1 and 64, got 0'),
         (['eval', '--set', 'fixed_axes={"w": 0}'], "unknown axis in fixed_axes 'w'"),
         (['eval', '--json', '.'], '. is a directory'),
+        (['plan'], 'give --image, --goal and --state, or --recording'),
+        (['plan', '--image', 'now.png'], 'give --image, --goal and --state, or --recording'),
+        (['plan', '--recording', 'r.npz'], 'no recording at r.npz'),
+        (['plan', '--recording', 'r.npz', '--goal', 'g.png'], 'leave out --image, --goal'),
+        (['plan', '--crop', 'circle'], "invalid choice: 'circle'"),
+        (['energy'], 'give --image, --goal and --state, or --recording'),
+        (['energy', '--recording', RECORDING, '--step', '1'], 'there is no step 2'),
+        (['energy', '--recording', RECORDING, '--episode', '1'], 'there is no episode 1'),
+        (['energy', '--recording', RECORDING, '--points', '1'], '2 to 100 points per axis'),
+        (['energy', '--recording', RECORDING, '--reach', '0'], 'a positive reach, got 5 and 0.0'),
+        (['encode'], 'INPUT'),
+        (['encode', 'film.mp4'], 'no file or directory at film.mp4'),
+        (['encode', 'film.mp4', '--out', 'f.txt'], 'ending in .npy or .safetensors'),
+        (['encode', 'film.mp4', '--fps', '4', '--stride', '2'], 'not allowed with'),
         (['collect'], '--out'),
         (['collect', '--out', 'd', '--seed', '900000'], 'those above are kept for checking'),
         (['collect', '--out', 'd', '--episodes', '0'], 'at least 1 episode'),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from vjepa_planner.cli import main
-from vjepa_planner.cli.plan import read_image
+
+RECORDING = Path(__file__).resolve().parents[1] / 'fixtures/recordings/franka_example_traj.npz'
 
 
 @pytest.fixture
@@ -66,13 +67,30 @@ def test_another_planner_and_its_settings_are_obeyed(
     assert np.abs(planned[0, :2]).max() <= 0.02
 
 
-def test_an_image_is_read_as_rgb_whatever_its_kind(tmp_path: Path) -> None:
-    red = np.zeros((16, 16, 3), np.uint8)
-    red[..., 2] = 200  # OpenCV writes blue, green, red
-    cv2.imwrite(str(tmp_path / 'red.png'), red)
-    assert read_image(tmp_path / 'red.png')[3, 3].tolist() == [200, 0, 0]
-    with_alpha = np.dstack([red, np.full((16, 16), 128, np.uint8)])
-    cv2.imwrite(str(tmp_path / 'alpha.png'), with_alpha)
-    assert read_image(tmp_path / 'alpha.png').shape == (16, 16, 3)
-    cv2.imwrite(str(tmp_path / 'grey.png'), red[..., 2])
-    assert read_image(tmp_path / 'grey.png')[3, 3].tolist() == [200, 200, 200]
+def test_a_recording_is_planned_on_and_the_true_displacement_stands_beside(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ['plan', '--recording', str(RECORDING), '--model', str(tiny_model)]
+    file = tmp_path / 'plan.json'
+    results = []
+    for steps in ([], ['--step', '0', '--goal-step', '1'], ['--step', '1', '--goal-step', '0']):
+        assert main([*arguments, '--json', str(file), *steps]) == 0
+        results.append(json.loads(file.read_text()))
+    true = [result['true_action'][:3] for result in results]
+    np.testing.assert_allclose(true[0], [0.0924, 0.0310, 0.0843], atol=5e-5)
+    np.testing.assert_allclose(true[2], -np.array(true[0]))
+    assert results[0]['actions'] == results[1]['actions'] != results[2]['actions']
+    output = capsys.readouterr().out.splitlines()
+    assert output[2].split()[:4] == ['true', '0.0924', '0.0310', '0.0843']
+
+
+def test_the_cropping_is_obeyed(tiny_model: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / 'now.png', tmp_path / 'goal.png']
+    for path in paths:
+        cv2.imwrite(str(path), rng.integers(0, 256, (48, 80, 3), dtype=np.uint8))
+    square, squash, default = (
+        plan(paths, tiny_model, tmp_path / 'plan.json', *crop)['current_energy']
+        for crop in (['--crop', 'square'], ['--crop', 'squash'], [])
+    )
+    assert square != squash == default

@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
+from vjepa_planner.catalog import CATALOG  # noqa: E402
 from vjepa_planner.errors import UnknownNameError  # noqa: E402
 from vjepa_planner.networks import ACPredictor, Encoder, MaskedPredictor  # noqa: E402
 from vjepa_planner.networks.architectures import architecture, ARCHITECTURES  # noqa: E402
@@ -25,8 +26,8 @@ def _parameters(network, config):
         ('vjepa2-vith', 631_648_000),
         ('vjepa2-vitg', 1_012_173_952),
         ('vjepa2-vitg-384', 1_012_173_952),
-        ('vjepa2.1-vitb-384', 86_833_152),
-        ('vjepa2.1-vitg-384', 1_013_267_968),
+        ('vjepa2.1-vitb', 86_833_152),
+        ('vjepa2.1-vitg', 1_013_267_968),
     ],
 )
 def test_encoders_have_the_published_number_of_parameters(name, count):
@@ -34,7 +35,7 @@ def test_encoders_have_the_published_number_of_parameters(name, count):
 
 
 @pytest.mark.parametrize(
-    ('name', 'millions'), [('vjepa2.1-vitl-384', 304.7), ('vjepa2.1-vitG-384', 1845.2)]
+    ('name', 'millions'), [('vjepa2.1-vitl', 304.7), ('vjepa2.1-vitgigantic', 1845.2)]
 )
 def test_encoders_of_which_only_millions_are_known_have_them(name, millions):
     count = _parameters(Encoder, architecture(name).encoder)
@@ -49,6 +50,14 @@ def test_masked_predictors_have_the_published_number_of_parameters(name, million
     assert count / 1e6 == pytest.approx(millions, abs=0.005)
 
 
+@pytest.mark.parametrize('name', [name for name in ARCHITECTURES if '-ac-' not in name])
+def test_the_catalogue_says_the_same(name):
+    entry, (encoder, predictor) = CATALOG[name], architecture(name)
+    assert entry.encoder_parameters == _parameters(Encoder, encoder)
+    assert entry.predictor_parameters == _parameters(MaskedPredictor, predictor)
+    assert (entry.image_size, entry.image_size) == encoder.img_size
+
+
 def test_the_ac_predictor_has_the_published_number_of_parameters():
     # The file also has an input for the camera's pose, 6 -> 1024, which nothing uses.
     unused = 6 * 1024 + 1024
@@ -56,14 +65,16 @@ def test_the_ac_predictor_has_the_published_number_of_parameters():
     assert released == 305_220_992 - unused
     without_state = _parameters(ACPredictor, architecture('vjepa2-ac-droid').predictor)
     assert released - without_state == 7 * 1024 + 1024
+    assert CATALOG['vjepa2-ac-vitg'].predictor_parameters == released + unused
+    assert CATALOG['vjepa2-ac-droid'].predictor_parameters == without_state
 
 
 def test_levels_are_at_the_published_blocks():
     published = {
-        'vjepa2.1-vitb-384': (2, 5, 8, 11),
-        'vjepa2.1-vitl-384': (5, 11, 17, 23),
-        'vjepa2.1-vitg-384': (9, 19, 29, 39),
-        'vjepa2.1-vitG-384': (11, 23, 37, 47),
+        'vjepa2.1-vitb': (2, 5, 8, 11),
+        'vjepa2.1-vitl': (5, 11, 17, 23),
+        'vjepa2.1-vitg': (9, 19, 29, 39),
+        'vjepa2.1-vitgigantic': (11, 23, 37, 47),
     }
     for name, blocks in published.items():
         assert architecture(name).encoder.output_blocks == blocks

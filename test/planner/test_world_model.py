@@ -44,7 +44,7 @@ def test_an_official_file_sees_images_of_its_own_size(world_model, official):
     size = json.loads((official.folder / 'config.json').read_text())['encoder']['img_size']
     expected = (size, size) if isinstance(size, int) else tuple(size)
     assert world_model.config.image_size == expected
-    assert world_model.config.crop == 'square'
+    assert world_model.config.crop == 'squash'  # that of the training
     images = np.zeros((2, 120, 160, 3), dtype=np.uint8)
     assert world_model.encode(images).shape == (2, *world_model.embedding_shape)
 
@@ -121,6 +121,14 @@ def test_the_image_size_of_the_directory_counts(models):
     actions = np.zeros((3, 2, 7))
     energies = world_model.candidate_energies(embedding, np.zeros(7), actions, embedding)
     assert np.isfinite(energies).all()
+
+
+def test_the_crop_may_be_chosen(models):
+    assert load_world_model('franka-sim', device='cpu', crop='square').config.crop == 'square'
+    untrained = load_world_model('untrained', device='cpu', crop='square')
+    assert untrained.preprocessor.crop == 'square'
+    with pytest.raises(InvalidInputError, match='crop must be one of'):
+        load_world_model('franka-sim', device='cpu', crop='circle')
 
 
 def test_an_untrained_model_has_the_shipped_sizes_and_seeded_weights(models):

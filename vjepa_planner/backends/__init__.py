@@ -6,11 +6,22 @@ from __future__ import annotations
 from importlib import import_module
 
 from vjepa_planner.backends.base import Backend, PRECISIONS
-from vjepa_planner.errors import MissingDependencyError, UnknownNameError
+from vjepa_planner.errors import requires_extra, UnknownNameError
 
 # Name -> module, class, pip extra. Imported on use: engines are large and optional.
 _BACKENDS = {
     'torch': ('vjepa_planner.backends.torch_backend', 'TorchBackend', 'torch'),
+    'torch-compile': (
+        'vjepa_planner.backends.torch_compile_backend',
+        'TorchCompileBackend',
+        'torch',
+    ),
+    'onnxruntime': (
+        'vjepa_planner.backends.onnxruntime_backend',
+        'OnnxRuntimeBackend',
+        'onnxruntime',
+    ),
+    'tensorrt': ('vjepa_planner.backends.tensorrt_backend', 'TensorRTBackend', 'tensorrt'),
 }
 
 
@@ -29,15 +40,8 @@ def backend_class(name: str) -> type[Backend]:
     if name not in _BACKENDS:
         raise UnknownNameError('backend', name, available_backends())
     module, attribute, extra = _BACKENDS[name]
-    try:
+    with requires_extra(f'backend {name!r}', extra):
         found: type[Backend] = getattr(import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith('vjepa_planner'):
-            raise
-        raise MissingDependencyError(
-            f'backend {name!r} needs the package {error.name!r}, which is not installed. '
-            f"Install it with: pip install 'vjepa_ros[{extra}]'."
-        ) from error
     return found
 
 

@@ -27,10 +27,12 @@ class Backend(ABC):
     and every predicted step, as V-JEPA 2-AC was trained.
 
     Attributes:
+        name: Of the engine, with the version or provider that is really used.
         config: Contents of the model's ``config.json``, with the sizes filled in.
         device: The device that is really used, for example ``'cpu'`` or ``'cuda:0'``.
     """
 
+    name: str
     config: Mapping[str, Any]
     device: str
 
@@ -110,6 +112,18 @@ class Backend(ABC):
         """
 
 
+def check_precision(precision: str) -> None:
+    """Check that a precision is one of ``PRECISIONS``.
+
+    Raises:
+        InvalidInputError: It is not.
+    """
+    if precision not in PRECISIONS:
+        raise InvalidInputError(
+            f'precision must be one of {", ".join(PRECISIONS)}; got {precision!r}.'
+        )
+
+
 def layer_normalised(features: FloatArray) -> FloatArray:
     """Return features of shape (..., D) layer-normalised without affine, epsilon 1e-5."""
     centred = features - features.mean(axis=-1, keepdims=True, dtype=np.float32)
@@ -117,7 +131,9 @@ def layer_normalised(features: FloatArray) -> FloatArray:
     return np.asarray(centred / np.sqrt(variance + np.float32(1e-5)))
 
 
-def check_rollout_arguments(context: FloatArray, states: StepArray, actions: StepArray) -> None:
+def check_rollout_arguments(
+    context: FloatArray, states: StepArray, actions: StepArray, goal: FloatArray | None = None
+) -> None:
     """Check what every backend needs before a rollout.
 
     Raises:
@@ -134,4 +150,8 @@ def check_rollout_arguments(context: FloatArray, states: StepArray, actions: Ste
         raise InvalidInputError(
             'actions and states must both have shape (candidates, horizon, 7), none of them 0; '
             f'got {np.shape(actions)} and {np.shape(states)}.'
+        )
+    if goal is not None and np.shape(goal) != np.shape(context):
+        raise InvalidInputError(
+            f'goal must have the shape of context {np.shape(context)}, got {np.shape(goal)}.'
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,19 @@ import torch.nn.functional as F
 
 from vjepa_planner.backends.base import (
     Backend,
+    check_precision,
     check_rollout_arguments,
-    PRECISIONS,
     StepArray,
 )
+from vjepa_planner.backends.chunks import candidate_chunks
+from vjepa_planner.backends.loading import load_model_networks
 from vjepa_planner.errors import InvalidInputError
-from vjepa_planner.networks import ACPredictor, load_networks, Networks
+from vjepa_planner.networks import ACPredictor, Networks
 from vjepa_planner.networks.blocks import set_matrix_dtype
 from vjepa_planner.types import FloatArray
 
 # Activations of one chunk [bytes]: on a CPU about what its caches hold, else a part of the memory.
-_CHUNK_BYTES = {'cpu': 32 * 2**20, 'cuda': 4 * 2**30}
+_CHUNK_MEMORY = {'cpu': 32 * 2**20, 'cuda': 4 * 2**30}
 _ENCODE_BATCH = 16
 
 
@@ -51,6 +54,7 @@ class TorchBackend(Backend):
         """
         dtype = _matrix_dtype(precision)
         self._device = _resolve_device(device)
+        self.name = f'torch {torch.__version__}'
         self.networks = networks
         self.config = networks.config
         self.device = str(self._device)
@@ -63,7 +67,7 @@ class TorchBackend(Backend):
     def load(cls, path: Path, device: str, precision: str) -> TorchBackend:
         """Load a ``.pt`` file of the official layout or a model directory."""
         # Straight in the precision asked for: ViT-g in float32 would need twice the memory.
-        return cls(load_networks(path, _matrix_dtype(precision)), device, precision)
+        return cls(load_model_networks(path, _matrix_dtype(precision)), device, precision)
 
     @torch.inference_mode()
     def features(self, clips: FloatArray) -> FloatArray:
@@ -89,11 +93,7 @@ class TorchBackend(Backend):
         self, context: FloatArray, states: StepArray, actions: StepArray, goal: FloatArray
     ) -> FloatArray:
         """Return energies (S,) of the last step of each rollout; see :class:`Backend`."""
-        check_rollout_arguments(context, states, actions)
-        if goal.shape != context.shape:
-            raise InvalidInputError(
-                f'goal must have the shape of context {context.shape}, got {goal.shape}.'
-            )
+        check_rollout_arguments(context, states, actions, goal)
         target = self._to_device(goal)
         energies = torch.empty(len(actions), device=self._device)
         for part, steps in self._rollout_in_chunks(context, states, actions):
@@ -107,18 +107,13 @@ class TorchBackend(Backend):
         """Yield candidates and their predicted steps, some candidates at a time."""
         predictor = self._ac_predictor()
         state, action = self._to_device(states), self._to_device(actions)
-        size = self._chunk_size(context.shape[0] * actions.shape[1])
         # All candidates start from the same image: it is embedded once.
         embedded = predictor.predictor_embed(self._to_device(context))[None, None]
-        for start in range(0, len(actions), size):
-            part = slice(start, start + size)
+        memory = _CHUNK_MEMORY.get(self._device.type, _CHUNK_MEMORY['cpu'])
+        tokens = context.shape[0] * actions.shape[1]
+        sizes = asdict(predictor.config)
+        for part in candidate_chunks(len(actions), sizes, tokens, memory, len(actions)):
             yield part, _rollout(predictor, embedded, state[part], action[part])
-
-    def _chunk_size(self, tokens: int) -> int:
-        config = self._ac_predictor().config
-        per_token = 4 * config.width * (8 + config.mlp_ratio)  # qkv, rotated, residual, hidden
-        budget = _CHUNK_BYTES.get(self._device.type, _CHUNK_BYTES['cpu'])
-        return max(1, int(budget / (tokens * per_token)))
 
     def _ac_predictor(self) -> ACPredictor:
         if not isinstance(self.networks.predictor, ACPredictor):
@@ -155,10 +150,7 @@ def _normalised(embedding: Tensor) -> Tensor:
 
 
 def _matrix_dtype(precision: str) -> torch.dtype:
-    if precision not in PRECISIONS:
-        raise InvalidInputError(
-            f'precision must be one of {", ".join(PRECISIONS)}; got {precision!r}.'
-        )
+    check_precision(precision)
     dtype: torch.dtype = getattr(torch, precision)
     return dtype
 

@@ -12,7 +12,7 @@ from vjepa_planner.cli.options import (
     add_model_options,
     add_planner_options,
     load_chosen_model,
-    parse_settings,
+    make_chosen_planner,
     write_json,
 )
 from vjepa_planner.errors import InvalidInputError
@@ -57,7 +57,6 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from vjepa_planner.evaluation import evaluate, EvaluationReport
-    from vjepa_planner.planners import make_recommended_planner
     from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 
     if options.episodes < 1 or options.seed < 0:
@@ -67,9 +66,7 @@ def run(options: argparse.Namespace) -> int:
         )
     vary = frozenset(options.vary.split(',')) - {'none', ''}
     world_model = load_chosen_model(options)
-    planner = make_recommended_planner(
-        world_model.config.planner, options.planner, **parse_settings(options.set)
-    )
+    planner = make_chosen_planner(options, world_model)
     config = SimulationConfig(vary=vary, renderer=options.renderer)
     seeds = range(options.seed, options.seed + options.episodes)
     results = []

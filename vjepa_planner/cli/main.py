@@ -6,15 +6,28 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 import logging
+import os
 import re
 import sys
 from typing import Any, NoReturn
 
-from vjepa_planner.cli import collect, demo, evaluate, plan, train
+from vjepa_planner.cli import (
+    collect,
+    demo,
+    encode,
+    energy,
+    evaluate,
+    export,
+    models,
+    plan,
+    train,
+)
 from vjepa_planner.errors import VjepaPlannerError
 
-_COMMANDS = (demo, plan, evaluate, collect, train)
+_COMMANDS = (demo, encode, plan, energy, evaluate, models, export, collect, train)
 _INTERRUPTED = 130
+# OpenCV and its FFmpeg would print lines of their own beside ours about files they cannot read.
+_SILENT_OPENCV = {'OPENCV_LOG_LEVEL': 'OFF', 'OPENCV_FFMPEG_LOGLEVEL': '-8'}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 for an error of ours, 130 after Ctrl-C; argparse exits with 2.
     """
+    for variable, silent in _SILENT_OPENCV.items():
+        os.environ.setdefault(variable, silent)
     logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(name)s: %(message)s')
     parser = make_parser()
     options = parser.parse_args(arguments)

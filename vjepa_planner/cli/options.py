@@ -12,25 +12,38 @@ from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.model_files import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from vjepa_planner.planners import Planner
     from vjepa_planner.world_model import WorldModel
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model`` and what it runs on; :func:`load_chosen_model` reads them."""
-    from vjepa_planner.backends import available_backends, PRECISIONS
-
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``."""
     parser.add_argument(
         '--model',
         default=DEFAULT_MODEL,
         help='name of a model, model directory or .pt file; "untrained" has random weights '
         '(default: %(default)s)',
     )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model`` and what it runs on; :func:`load_chosen_model` reads them."""
+    from vjepa_planner.backends import available_backends
+
+    add_model_option(parser)
     parser.add_argument(
         '--backend',
         choices=available_backends(),
         default='torch',
         help='what computes (default: %(default)s)',
     )
+    add_precision_options(parser)
+
+
+def add_precision_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device`` and ``--precision``."""
+    from vjepa_planner.backends import PRECISIONS
+
     parser.add_argument(
         '--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)'
     )
@@ -42,20 +55,41 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_chosen_model(options: argparse.Namespace) -> WorldModel:
-    """Return the world model that the options of :func:`add_model_options` name."""
-    from vjepa_planner.world_model import load_world_model
+def add_crop_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--crop``, for :func:`load_chosen_model`."""
+    from vjepa_planner.preprocessing import CROPS
 
-    return load_world_model(
-        options.model,
-        backend=options.backend,
-        device=options.device,
-        precision=options.precision,
+    parser.add_argument(
+        '--crop',
+        choices=CROPS,
+        help='what the model sees of an image: its centre square, or the centred part that V-JEPA '
+        '2-AC was trained on, up to 1.35 times as wide as high and squashed to a square '
+        '(default: what the model was trained on)',
     )
 
 
+def load_chosen_model(options: argparse.Namespace, crop: str | None = None) -> WorldModel:
+    """Return the world model that the options of :func:`add_model_options` name.
+
+    Args:
+        options: Parsed.
+        crop: Of camera images; None takes the model's own.
+    """
+    from vjepa_planner.cli.waiting import waiting
+    from vjepa_planner.world_model import load_world_model
+
+    with waiting(f'loading {options.model}'):
+        return load_world_model(
+            options.model,
+            backend=options.backend,
+            device=options.device,
+            precision=options.precision,
+            crop=crop,
+        )
+
+
 def add_planner_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--planner`` and ``--set``."""
+    """Add ``--planner`` and ``--set``; :func:`make_chosen_planner` reads them."""
     from vjepa_planner.planners import available_planners
 
     parser.add_argument(
@@ -69,6 +103,15 @@ def add_planner_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='NAME=VALUE',
         help='a setting of the planner, as JSON, for example --set num_samples=256; repeatable',
+    )
+
+
+def make_chosen_planner(options: argparse.Namespace, world_model: WorldModel) -> Planner:
+    """Return the planner that the options of :func:`add_planner_options` name."""
+    from vjepa_planner.planners import make_recommended_planner
+
+    return make_recommended_planner(
+        world_model.config.planner, options.planner, **parse_settings(options.set)
     )
 
 

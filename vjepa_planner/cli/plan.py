@@ -1,44 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vjepa plan``: one plan from image files, without a robot."""
+"""``vjepa plan``: one plan from image files or a recording, without a robot."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from vjepa_planner.cli.options import (
+    add_crop_option,
     add_json_option,
     add_model_options,
     add_planner_options,
     load_chosen_model,
-    parse_settings,
+    make_chosen_planner,
     write_json,
 )
-from vjepa_planner.errors import InvalidInputError
-from vjepa_planner.types import Image
+from vjepa_planner.cli.scene import add_scene_options, read_scene
+from vjepa_planner.cli.waiting import waiting
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser(
         'plan',
-        help='plan one action from two image files',
+        help='plan from two images, or from a recording',
         description='Plan from the present image and state towards a goal image, and print the '
         'actions and the energy.',
     )
-    parser.add_argument('--image', type=Path, required=True, help='what the camera sees now')
-    parser.add_argument('--goal', type=Path, required=True, help='how it should look')
-    parser.add_argument(
-        '--state',
-        type=float,
-        nargs=7,
-        required=True,
-        metavar=('X', 'Y', 'Z', 'RX', 'RY', 'RZ', 'G'),
-        help='end effector in the base frame: metres, extrinsic-xyz Euler angles in radians, and '
-        'the closedness of the gripper, 0 open to 1 closed',
-    )
+    add_scene_options(parser)
     parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
     add_model_options(parser)
+    add_crop_option(parser)
     add_planner_options(parser)
     add_json_option(parser)
     parser.set_defaults(run=run)
@@ -47,48 +38,31 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from vjepa_planner.mpc import ModelPredictiveController
-    from vjepa_planner.planners import make_recommended_planner
-    from vjepa_planner.types import Goal, Observation
 
-    observation = Observation(image=read_image(options.image), state=options.state)
-    goal = Goal(image=read_image(options.goal))
-    world_model = load_chosen_model(options)
-    planner = make_recommended_planner(
-        world_model.config.planner, options.planner, **parse_settings(options.set)
-    )
-    plan = ModelPredictiveController(world_model, planner, options.seed).plan(observation, goal)
+    scene = read_scene(options)
+    world_model = load_chosen_model(options, options.crop)
+    planner = make_chosen_planner(options, world_model)
+    controller = ModelPredictiveController(world_model, planner, options.seed)
+    with waiting('planning'):
+        plan = controller.plan(scene.observation, scene.goal)
     print('step      dx      dy      dz     drx     dry     drz      dg   [m, rad, closedness]')
-    for step, action in enumerate(plan.actions):
-        print(f'{step:>4}' + ''.join(f'{value:>8.4f}' for value in action))
+    rows = {str(step): action for step, action in enumerate(plan.actions)}
+    if scene.true_action is not None:
+        rows['true'] = scene.true_action
+    for name, action in rows.items():
+        print(f'{name:>4}' + ''.join(f'{value:>8.4f}' for value in action))
     print(
         f'energy {plan.current_energy:.4f} now, {plan.energy:.4f} planned; '
         f'{plan.evaluations} evaluations in {plan.duration:.2f} s'
     )
-    write_json(
-        options.json,
-        {
-            'actions': plan.actions.tolist(),
-            'energy': plan.energy,
-            'current_energy': plan.current_energy,
-            'evaluations': plan.evaluations,
-            'duration': plan.duration,
-        },
-    )
+    results = {
+        'actions': plan.actions.tolist(),
+        'energy': plan.energy,
+        'current_energy': plan.current_energy,
+        'evaluations': plan.evaluations,
+        'duration': plan.duration,
+    }
+    if scene.true_action is not None:
+        results['true_action'] = scene.true_action.tolist()
+    write_json(options.json, results)
     return 0
-
-
-def read_image(path: Path) -> Image:
-    """Return an image file as uint8 RGB, shape (height, width, 3).
-
-    Raises:
-        InvalidInputError: There is no such file, or it is not an image.
-    """
-    import cv2
-    import numpy as np
-
-    if not path.is_file():
-        raise InvalidInputError(f'no image file at {path}.')
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InvalidInputError(f'{path} cannot be read as an image; PNG and JPEG work.')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)

@@ -106,7 +106,7 @@ class ACPredictor(nn.Module):
         # In half precision, too, what the blocks add up stays in float32.
         x = x.flatten(1, 2).to(table.dtype)
         # One step attends to all of itself; without a mask the fast attention kernels apply.
-        mask = None if steps == 1 else _frame_causal_mask(steps, grouped[2], x.device)
+        mask = None if steps == 1 else frame_causal_mask(steps, grouped[2], x.device)
         for block in self.predictor_blocks:
             x = block(x, table, mask)
         x = x.view(grouped)[:, -1 if last_only else 0 :, len(condition) :]
@@ -127,7 +127,7 @@ class ACPredictor(nn.Module):
 
 
 @lru_cache(maxsize=16)
-def _frame_causal_mask(steps: int, tokens: int, device: torch.device) -> Tensor:
+def frame_causal_mask(steps: int, tokens: int, device: torch.device) -> Tensor:
     """Return (L, L), L = steps * tokens: True where the key's step is not later."""
     with torch.inference_mode(False):
         step = torch.arange(steps, device=device).repeat_interleave(tokens)

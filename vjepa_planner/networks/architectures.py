@@ -63,12 +63,12 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({
     'vjepa2-vitg-384': _version_2(replace(_GIANT, img_size=_SIZE)),
     'vjepa2-ac-vitg': Architecture(_GIANT, ACPredictorConfig()),
     'vjepa2-ac-droid': Architecture(_GIANT, ACPredictorConfig(use_state=False)),
-    'vjepa2.1-vitb-384': _version_2_1(_BASE, distilled=True),
-    'vjepa2.1-vitl-384': _version_2_1(_LARGE, distilled=True),
-    'vjepa2.1-vitg-384': _version_2_1(_GIANT, distilled=False),
-    'vjepa2.1-vitG-384': _version_2_1(_GIGANTIC, distilled=False),
+    'vjepa2.1-vitb': _version_2_1(_BASE, distilled=True),
+    'vjepa2.1-vitl': _version_2_1(_LARGE, distilled=True),
+    'vjepa2.1-vitg': _version_2_1(_GIANT, distilled=False),
+    'vjepa2.1-vitgigantic': _version_2_1(_GIGANTIC, distilled=False),
 })  # fmt: skip
-"""By name; ``vjepa2-ac-droid`` is the AC predictor of jepa-wms, with the encoder it belongs to."""
+"""By their names in the catalogue; ``vjepa2-ac-droid`` with the encoder that it belongs to."""
 
 
 def architecture(name: str) -> Architecture:

@@ -102,11 +102,11 @@ class Block(nn.Module):
 def set_matrix_dtype(network: nn.Module, dtype: torch.dtype) -> None:
     """Store the matrices of a network, which are nearly all of it, in another dtype.
 
-    They compute in that dtype then; norms, rotary positions and what the blocks add up stay in
-    float32.
+    They compute in that dtype then; patches, norms, rotary positions and what the blocks add up
+    stay in float32.
     """
     for module in network.modules():
-        if isinstance(module, Linear | nn.Conv3d):
+        if isinstance(module, Linear):
             module.to(dtype)
 
 
@@ -115,7 +115,7 @@ def matrix_parameters(network: nn.Module) -> frozenset[str]:
     return frozenset(
         f'{prefix}.{name}'
         for prefix, module in network.named_modules()
-        if isinstance(module, Linear | nn.Conv3d)
+        if isinstance(module, Linear)
         for name, _ in module.named_parameters(recurse=False)
     )
 

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks from files and to files.
 
-Three layouts are read. A ``.pt`` file of Meta's training code, with an optional ``config.json``
-beside it. A directory of Hugging Face's ``transformers``. And a model directory of this library::
-
-    config.json            sizes, image size, end-effector frame, recommended planner, ...
-    encoder.safetensors
-    predictor.safetensors
+Three layouts are read: a ``.pt`` file of Meta's training code, with an optional ``config.json``
+beside it; a directory of Hugging Face's ``transformers``; and a model directory of this library.
 """
 
 from __future__ import annotations
@@ -23,6 +19,7 @@ import torch
 from torch import nn
 
 from vjepa_planner.errors import CheckpointError
+from vjepa_planner.model_directory import CONFIG_FILE, ENCODER_FILE, FORMAT, PREDICTOR_FILE
 from vjepa_planner.networks.ac_predictor import ACPredictor
 from vjepa_planner.networks.config import (
     ACPredictorConfig,
@@ -31,15 +28,7 @@ from vjepa_planner.networks.config import (
     MaskedPredictorConfig,
 )
 from vjepa_planner.networks.encoder import Encoder
-from vjepa_planner.networks.layouts import (
-    CONFIG_FILE,
-    ENCODER_FILE,
-    FORMAT,
-    Layout,
-    open_checkpoint,
-    PREDICTOR_FILE,
-    read_model_config,
-)
+from vjepa_planner.networks.layouts import Layout, open_checkpoint
 from vjepa_planner.networks.masked_predictor import MaskedPredictor
 from vjepa_planner.networks.state_dicts import (
     encoder_sizes,
@@ -48,8 +37,6 @@ from vjepa_planner.networks.state_dicts import (
     predictor_sizes,
 )
 from vjepa_planner.networks.weights import build_without_weights, check_fit, fill
-
-__all__ = ['Networks', 'load_networks', 'read_model_config', 'save_model_directory']
 
 _log = logging.getLogger(__name__)
 

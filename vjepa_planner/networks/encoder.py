@@ -28,7 +28,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return tokens (B, N, D), time-major, then rows, of a clip (B, C, T, H, W)."""
-        patches: Tensor = self.proj(clip.to(self.proj.weight.dtype))
+        patches: Tensor = self.proj(clip)
         return patches.flatten(2).transpose(1, 2)
 
 

@@ -6,11 +6,17 @@ Nothing is read here but names, shapes and ``config.json``.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vjepa_planner.errors import CheckpointError
+from vjepa_planner.model_directory import (
+    CONFIG_FILE,
+    ENCODER_FILE,
+    PREDICTOR_FILE,
+    read_config_file,
+    read_model_config,
+)
 from vjepa_planner.networks.hugging_face import (
     open_hugging_face_directory,
     sizes_from_hugging_face,
@@ -18,11 +24,6 @@ from vjepa_planner.networks.hugging_face import (
 from vjepa_planner.networks.state_dicts import is_action_conditioned, unwrap_names
 from vjepa_planner.networks.stored_tensors import StoredTensor
 from vjepa_planner.networks.tensor_files import open_pytorch_file, open_safetensors_file
-
-FORMAT = 'vjepa_planner/1'
-CONFIG_FILE = 'config.json'
-ENCODER_FILE = 'encoder.safetensors'
-PREDICTOR_FILE = 'predictor.safetensors'
 
 # Copies of the encoder in Meta's files. The first one that is there is taken, as their newest hub
 # does: the moving average, under the name that distilled V-JEPA 2.1 models (B and L) have for it,
@@ -75,21 +76,6 @@ def open_checkpoint(path: Path, encoder_copy: str | None = None) -> Layout:
     return Layout(path, encoder, predictor, config, path / CONFIG_FILE)
 
 
-def read_model_config(path: str | Path) -> dict[str, Any]:
-    """Return the contents of a model directory's ``config.json``.
-
-    Raises:
-        CheckpointError: There is none, or it is not a JSON object.
-    """
-    config = _read_config(Path(path) / CONFIG_FILE)
-    if config is None:
-        raise CheckpointError(
-            f'{path} is no model directory: it has no {CONFIG_FILE}. Give the path of a .pt '
-            'file, of a directory that `vjepa train` wrote, or of one from Hugging Face.'
-        )
-    return config
-
-
 def _open_official(path: Path, encoder_copy: str | None) -> Layout:
     content = open_pytorch_file(path)
     predictor = unwrap_names(_tensors_of(path, content, 'predictor'))
@@ -103,7 +89,7 @@ def _open_official(path: Path, encoder_copy: str | None) -> Layout:
         )
     encoder = {} if key is None else unwrap_names(_tensors_of(path, content, key))
     config_path = path.parent / CONFIG_FILE
-    config = _read_config(config_path)
+    config = read_config_file(config_path)
     if config is None or 'model_type' in config:  # of another model that lies there, too
         config = {'img_size': 384} if '384' in path.stem else {}  # as in vitg-384.pt
     return Layout(path, encoder, predictor, config, config_path)
@@ -119,15 +105,3 @@ def _tensors_of(path: Path, content: dict[str, Any], key: str) -> dict[str, Stor
                 f'{path}: {name} in {key} is a {type(value).__name__}, expected a tensor.'
             )
     return entry
-
-
-def _read_config(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        config = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise CheckpointError(f'{path} is not valid JSON: {error}.') from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f'{path} must hold a JSON object, got {type(config).__name__}.')
-    return config
