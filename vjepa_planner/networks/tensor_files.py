@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import json
-import os
 from pathlib import Path
 import pickle
-from typing import Any
+from typing import Any, BinaryIO
 import zipfile
 
 import safetensors
@@ -135,12 +134,13 @@ def _zip_records(path: Path) -> dict[int, zipfile.ZipInfo]:
             if '/data/' in entry.filename and entry.file_size:
                 if entry.compress_type != zipfile.ZIP_STORED:
                     raise _unreadable(path, 'it was compressed; torch.save never does that.')
-                records[_data_offset(file.fileno(), entry)] = entry
+                records[_data_offset(file, entry)] = entry
     return records
 
 
-def _data_offset(file: int, entry: zipfile.ZipInfo) -> int:
-    header = os.pread(file, _LOCAL_HEADER_BYTES, entry.header_offset)
+def _data_offset(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
+    file.seek(entry.header_offset)
+    header = file.read(_LOCAL_HEADER_BYTES)
     name, extra = (int.from_bytes(header[at : at + 2], 'little') for at in (26, 28))
     return entry.header_offset + _LOCAL_HEADER_BYTES + name + extra
 
