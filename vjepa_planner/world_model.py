@@ -17,6 +17,7 @@ from vjepa_planner.backends import Backend, backend_class
 from vjepa_planner.catalog import entry_for_path
 from vjepa_planner.errors import CheckpointError, InvalidInputError
 from vjepa_planner.geometry import compose_states
+from vjepa_planner.model_directory import read_model_config
 from vjepa_planner.model_files import DEFAULT_MODEL, find_model, UNTRAINED
 from vjepa_planner.preprocessing import check_crop, ImagePreprocessor
 from vjepa_planner.types import ACTION_DIM, check_state, FloatArray
@@ -257,7 +258,6 @@ def make_world_model(
 def _untrained_backend(device: str, seed: int, precision: str) -> Backend:
     # torch takes seconds to import: not before somebody asks for it.
     from vjepa_planner.backends.torch_backend import TorchBackend
-    from vjepa_planner.networks.checkpoints import read_model_config
     from vjepa_planner.networks.untrained import make_untrained_networks
 
     config = {**read_model_config(find_model(DEFAULT_MODEL)), 'name': UNTRAINED}

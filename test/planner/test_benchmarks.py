@@ -13,12 +13,15 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[2] / 'benchmarks'
 
 
-def run_plan_latency(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    command = ['plan_latency.py', *map(str, arguments), '--threads', '1']
-    monkeypatch.setattr(sys, 'argv', command)
+def run(monkeypatch: pytest.MonkeyPatch, script: str, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments), '--threads', '1'])
     with pytest.raises(SystemExit) as leaving:
-        runpy.run_path(str(FOLDER / 'plan_latency.py'), run_name='__main__')
+        runpy.run_path(str(FOLDER / script), run_name='__main__')
     return int(leaving.value.code or 0)
+
+
+def run_plan_latency(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    return run(monkeypatch, 'plan_latency.py', *arguments)
 
 
 def test_the_latency_of_plans_is_written_for_every_variant(
@@ -57,3 +60,30 @@ def test_a_variant_that_does_not_exist_is_named(
 ) -> None:
     assert run_plan_latency(monkeypatch, '--model', tiny_model, '--planner', planner) == 2
     assert said in capsys.readouterr().err
+
+
+def test_full_size_measures_each_precision_from_a_file_that_it_removes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / 'full_size.json'
+    monkeypatch.setenv('PYTHONPATH', str(FOLDER.parent))  # of the processes that it starts
+    options = ['--trial', '--samples', '4', '--folder', tmp_path, '--json', file]
+    assert run(monkeypatch, 'full_size.py', *options) == 0
+    assert list(tmp_path.iterdir()) == [file]
+    results = json.loads(file.read_text())['results']
+    assert [result['precision'] for result in results] == ['float32', 'bfloat16']
+    for result in results:
+        assert len(result['action']) == 7
+        assert result['evaluations'] == 5
+        assert 0 < result['weights_gb'] < result['peak_loading_gb'] <= result['peak_gb']
+    assert results[1]['weights_gb'] < 0.7 * results[0]['weights_gb']
+    assert 'bfloat16' in capsys.readouterr().out
+
+
+def test_full_size_says_what_is_wrong_with_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv('PYTHONPATH', str(FOLDER.parent))
+    (tmp_path / 'broken.pt').write_text('no weights')
+    assert run(monkeypatch, 'full_size.py', '--checkpoint', tmp_path / 'broken.pt') == 2
+    assert 'broken.pt is no PyTorch checkpoint' in capfd.readouterr().err

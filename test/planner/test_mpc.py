@@ -171,7 +171,7 @@ def test_a_model_that_predicts_nan_is_a_planning_error(tmp_path: Path) -> None:
     networks = make_untrained_networks(config, seed=0)
     assert networks.predictor is not None
     for parameter in networks.predictor.parameters():
-        parameter.data.fill_(np.nan)
+        parameter.data.fill_(3e38)  # finite, or they would not load; their products are not
     save_model_directory(tmp_path / 'nan', networks.encoder, networks.predictor, {})
     controller = make_controller(load_world_model(tmp_path / 'nan', device='cpu'))
     with pytest.raises(PlanningError, match='0 of 16 candidates have a finite energy'):

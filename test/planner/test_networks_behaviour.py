@@ -18,6 +18,7 @@ from vjepa_planner.networks import (  # noqa: E402
     MaskedPredictor,
     MaskedPredictorConfig,
 )
+from vjepa_planner.networks.rope import grid_positions, interpolated_positions  # noqa: E402
 
 SIZES = {'img_size': 32, 'depth': 2, 'num_heads': 2}
 AC_CONFIG = ACPredictorConfig(**SIZES, embed_dim=32, predictor_embed_dim=64)
@@ -143,22 +144,47 @@ def test_initial_weights_are_as_published():
         assert (block.norm1.weight == 1).all()
 
 
-def test_the_released_sizes_have_the_published_numbers_of_parameters():
-    def count(network, config):
-        with torch.device('meta'):
-            return sum(parameter.numel() for parameter in network(config).parameters())
+@torch.no_grad()
+def test_an_image_is_a_clip_of_one_frame_for_version_2_1_only(encoder):
+    sizes = {**SIZES, 'depth': 4, 'version': '2.1', 'interpolate_rope': True}
+    newer = Encoder(EncoderConfig(**sizes, embed_dim=64)).eval()
+    image = torch.randn(1, 3, 1, 32, 48)
+    assert newer(image).shape == (1, 6, 64)
+    assert newer.hierarchical(image).shape == (1, 6, 256)
+    assert not torch.allclose(newer(image), newer(image.expand(-1, -1, 2, -1, -1)))
+    with pytest.raises(InvalidInputError, match='got 3 frames'):
+        newer(image.expand(-1, -1, 3, -1, -1))
+    with pytest.raises(InvalidInputError, match='got 1 frames'):
+        encoder(image)
 
-    large = EncoderConfig()
-    giant = EncoderConfig(embed_dim=1408, depth=40, num_heads=22, mlp_ratio=48 / 11)
-    assert count(Encoder, large) == 303_885_312
-    assert count(Encoder, giant) == 1_012_173_952
-    # Without the camera pose input, which the file has and nothing uses.
-    assert count(ACPredictor, ACPredictorConfig()) == 305_220_992 - (6 * 1024 + 1024)
+
+@torch.no_grad()
+def test_a_single_row_of_patches_has_finite_positions():
+    sizes = {**SIZES, 'depth': 4, 'version': '2.1', 'interpolate_rope': True}
+    newer = Encoder(EncoderConfig(**sizes, embed_dim=64)).eval()
+    assert newer(torch.randn(1, 3, 2, 16, 48)).isfinite().all()
+
+
+@torch.no_grad()
+def test_interpolated_positions_span_the_grid_of_256_pixels_at_any_resolution():
+    positions = interpolated_positions(2, 24, 32)
+    assert positions[:, 0].max() == 1  # time is not scaled
+    assert positions[:, 1].max() == positions[:, 2].max() == 15
+    assert torch.equal(interpolated_positions(3, 16, 16), grid_positions(3, 16, 16).double())
 
 
 @pytest.mark.parametrize(
     ('option', 'value'),
-    [('use_silu', True), ('use_rope', False), ('drop_path_rate', 0.1), ('num_frames', 1)],
+    [
+        ('use_silu', True),
+        ('use_rope', False),
+        ('drop_path_rate', 0.1),
+        ('num_frames', 1),
+        ('interpolate_rope', True),
+        ('img_temporal_dim_size', 1),
+        ('n_registers', 4),
+        ('version', '3'),
+    ],
 )
 def test_options_that_would_change_the_arithmetic_are_refused(option, value):
     with pytest.raises(CheckpointError, match=option):
@@ -166,7 +192,14 @@ def test_options_that_would_change_the_arithmetic_are_refused(option, value):
 
 
 @pytest.mark.parametrize(
-    'sizes', [{'num_heads': 3}, {'img_size': 40}, {'depth': 0}, {'img_size': [32, 32, 32]}]
+    'sizes',
+    [
+        {'num_heads': 3},
+        {'img_size': 40},
+        {'depth': 0},
+        {'img_size': [32, 32, 32]},
+        {'version': '2.1', 'depth': 3},
+    ],
 )
 def test_sizes_that_do_not_fit_are_refused(sizes):
     with pytest.raises(CheckpointError):

@@ -20,8 +20,9 @@ from vjepa_planner.backends.base import (
     StepArray,
 )
 from vjepa_planner.backends.chunks import candidate_chunks
+from vjepa_planner.backends.loading import load_model_networks
 from vjepa_planner.errors import InvalidInputError
-from vjepa_planner.networks import ACPredictor, load_networks, Networks
+from vjepa_planner.networks import ACPredictor, Networks
 from vjepa_planner.networks.blocks import set_matrix_dtype
 from vjepa_planner.types import FloatArray
 
@@ -51,7 +52,7 @@ class TorchBackend(Backend):
         Raises:
             InvalidInputError: Device or precision are not available.
         """
-        check_precision(precision)
+        dtype = _matrix_dtype(precision)
         self._device = _resolve_device(device)
         self.name = f'torch {torch.__version__}'
         self.networks = networks
@@ -60,12 +61,13 @@ class TorchBackend(Backend):
         for module in (networks.encoder, networks.predictor):
             if module is not None:
                 module.to(self._device).requires_grad_(False).eval()
-                set_matrix_dtype(module, getattr(torch, precision))
+                set_matrix_dtype(module, dtype)
 
     @classmethod
     def load(cls, path: Path, device: str, precision: str) -> TorchBackend:
         """Load a ``.pt`` file of the official layout or a model directory."""
-        return cls(load_networks(path), device, precision)
+        # Straight in the precision asked for: ViT-g in float32 would need twice the memory.
+        return cls(load_model_networks(path, _matrix_dtype(precision)), device, precision)
 
     @torch.inference_mode()
     def features(self, clips: FloatArray) -> FloatArray:
@@ -145,6 +147,12 @@ def _rollout(
 def _normalised(embedding: Tensor) -> Tensor:
     """Layer norm without affine, epsilon 1e-5, in float32."""
     return F.layer_norm(embedding.float(), embedding.shape[-1:], eps=1e-5)
+
+
+def _matrix_dtype(precision: str) -> torch.dtype:
+    check_precision(precision)
+    dtype: torch.dtype = getattr(torch, precision)
+    return dtype
 
 
 def _resolve_device(device: str) -> torch.device:

@@ -3,6 +3,9 @@
 
 Each time step is a group of tokens, ``[action, state, patches]``. A group attends to itself and
 to every earlier group. The output of group t predicts the patches of step t + 1.
+
+The predictor that jepa-wms trained with a corrected loss (``vjepa2_ac_droid``) has no state token,
+everything else is equal.
 """
 
 from __future__ import annotations
@@ -16,9 +19,12 @@ from torch import nn, Tensor
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.networks.blocks import Block, initialise, Linear
 from vjepa_planner.networks.config import ACPredictorConfig
-from vjepa_planner.networks.rope import cached_table, conditioned_positions, table_dtype
-
-_CONDITION_TOKENS = 2  # action and state
+from vjepa_planner.networks.rope import (
+    cached_table,
+    conditioned_positions,
+    stateless_positions,
+    table_dtype,
+)
 
 
 class ACPredictor(nn.Module):
@@ -35,7 +41,8 @@ class ACPredictor(nn.Module):
         width, condition = config.predictor_embed_dim, config.action_embed_dim
         self.predictor_embed = Linear(config.embed_dim, width)
         self.action_encoder = Linear(condition, width)
-        self.state_encoder = Linear(condition, width)
+        if config.use_state:
+            self.state_encoder = Linear(condition, width)
         self.predictor_blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.predictor_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.predictor_proj = Linear(width, config.embed_dim)
@@ -47,7 +54,8 @@ class ACPredictor(nn.Module):
         Args:
             tokens: Layer-normalised embeddings of T steps, shape (B, T * N, D).
             actions: Action taken at each step, shape (B, T, 7).
-            states: State at each step, shape (B, T, 7).
+            states: State at each step, shape (B, T, 7); without effect where the predictor has
+                no state token.
 
         Returns:
             Shape (B, T * N, D): block t predicts step t + 1. Not layer-normalised.
@@ -83,12 +91,13 @@ class ACPredictor(nn.Module):
             Shape (B, T, N, D), or (B, 1, N, D).
         """
         steps, patches = embedded.shape[1:3]
-        action = self.action_encoder(actions)[:, :, None]
-        state = self.state_encoder(states)[:, :, None]
-        x = torch.cat((action, state, embedded), dim=2)  # (B, T, 2 + N, width)
+        condition = [self.action_encoder(actions)]
+        if self.config.use_state:
+            condition.append(self.state_encoder(states))
+        x = torch.cat((torch.stack(condition, dim=2), embedded), dim=2)  # (B, T, 2 + N, width)
         grouped = x.shape
         table = cached_table(
-            conditioned_positions,
+            conditioned_positions if self.config.use_state else stateless_positions,
             (steps, *self._grid_of(patches)),
             self.config.width // self.config.num_heads,
             table_dtype(x),
@@ -97,10 +106,10 @@ class ACPredictor(nn.Module):
         # In half precision, too, what the blocks add up stays in float32.
         x = x.flatten(1, 2).to(table.dtype)
         # One step attends to all of itself; without a mask the fast attention kernels apply.
-        mask = None if steps == 1 else frame_causal_mask(steps, patches, x.device)
+        mask = None if steps == 1 else frame_causal_mask(steps, grouped[2], x.device)
         for block in self.predictor_blocks:
             x = block(x, table, mask)
-        x = x.view(grouped)[:, -1 if last_only else 0 :, _CONDITION_TOKENS:]
+        x = x.view(grouped)[:, -1 if last_only else 0 :, len(condition) :]
         predicted: Tensor = self.predictor_proj(self.predictor_norm(x))
         return predicted
 
@@ -118,8 +127,8 @@ class ACPredictor(nn.Module):
 
 
 @lru_cache(maxsize=16)
-def frame_causal_mask(steps: int, patches: int, device: torch.device) -> Tensor:
-    """Return (L, L), L = steps * (2 + patches): True where the key's step is not later."""
+def frame_causal_mask(steps: int, tokens: int, device: torch.device) -> Tensor:
+    """Return (L, L), L = steps * tokens: True where the key's step is not later."""
     with torch.inference_mode(False):
-        step = torch.arange(steps, device=device).repeat_interleave(_CONDITION_TOKENS + patches)
+        step = torch.arange(steps, device=device).repeat_interleave(tokens)
         return step[:, None] >= step[None, :]

@@ -110,6 +110,16 @@ def set_matrix_dtype(network: nn.Module, dtype: torch.dtype) -> None:
             module.to(dtype)
 
 
+def matrix_parameters(network: nn.Module) -> frozenset[str]:
+    """Return the names of the parameters that :func:`set_matrix_dtype` stores in another dtype."""
+    return frozenset(
+        f'{prefix}.{name}'
+        for prefix, module in network.named_modules()
+        if isinstance(module, Linear)
+        for name, _ in module.named_parameters(recurse=False)
+    )
+
+
 def initialise(network: nn.Module, blocks: Iterable[nn.Module]) -> None:
     """Set initial weights as published for V-JEPA 2.
 

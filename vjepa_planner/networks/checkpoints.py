@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks from files and to files.
 
-Two layouts are read: a ``.pt`` file of the official training code, with an optional
-``config.json`` beside it, and a model directory of this library::
-
-    config.json            sizes, image size, end-effector frame, recommended planner, ...
-    encoder.safetensors
-    predictor.safetensors
+Three layouts are read: a ``.pt`` file of Meta's training code, with an optional ``config.json``
+beside it; a directory of Hugging Face's ``transformers``; and a model directory of this library.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import json
+import logging
+import math
 from pathlib import Path
-import pickle
 from typing import Any, NamedTuple
 
-import safetensors
 import safetensors.torch
 import torch
-from torch import nn, Tensor
+from torch import nn
 
 from vjepa_planner.errors import CheckpointError
+from vjepa_planner.model_directory import CONFIG_FILE, ENCODER_FILE, FORMAT, PREDICTOR_FILE
 from vjepa_planner.networks.ac_predictor import ACPredictor
 from vjepa_planner.networks.config import (
     ACPredictorConfig,
@@ -31,24 +28,18 @@ from vjepa_planner.networks.config import (
     MaskedPredictorConfig,
 )
 from vjepa_planner.networks.encoder import Encoder
+from vjepa_planner.networks.layouts import Layout, open_checkpoint
 from vjepa_planner.networks.masked_predictor import MaskedPredictor
 from vjepa_planner.networks.state_dicts import (
-    build_without_weights,
     encoder_sizes,
+    GUESSED,
     is_action_conditioned,
-    load_strictly,
     predictor_sizes,
-    unwrap_names,
 )
+from vjepa_planner.networks.weights import build_without_weights, check_fit, fill
 
-FORMAT = 'vjepa_planner/1'
-CONFIG_FILE = 'config.json'
-ENCODER_FILE = 'encoder.safetensors'
-PREDICTOR_FILE = 'predictor.safetensors'
+_log = logging.getLogger(__name__)
 
-# Which copy of the encoder is taken. The AC predictor was trained on `encoder`, which equals
-# `target_encoder` in that file.
-_ENCODER_KEYS = ('encoder', 'target_encoder')
 _AC, _MASKED = 'ac_predictor', 'pretrain_predictor'
 
 
@@ -66,29 +57,52 @@ class Networks(NamedTuple):
     config: dict[str, Any]
 
 
-def load_networks(path: str | Path) -> Networks:
+def load_networks(
+    path: str | Path,
+    dtype: torch.dtype = torch.float32,
+    *,
+    encoder: str | Path | None = None,
+    encoder_copy: str | None = None,
+) -> Networks:
     """Read encoder and predictor from a checkpoint.
 
+    Only what is needed is read, tensor by tensor and into its final number format: the memory
+    needed is that of the networks.
+
     Args:
-        path: A ``.pt`` file of the official layout, or a model directory of this library.
+        path: A ``.pt`` file of Meta's layout, a directory of Hugging Face's V-JEPA 2, or a model
+            directory of this library.
+        dtype: Of the matrices, which are nearly all of it. The rest is of float32.
+        encoder: Another checkpoint to take the encoder from, where ``path`` has a predictor only.
+            jepa-wms' ``vjepa2_ac_droid`` is such a file: its predictor was trained on the entry
+            ``encoder`` of Meta's ``vitg.pt``.
+        encoder_copy: Entry of Meta's file to take the encoder from. If None, the first of
+            ``ema_encoder``, ``target_encoder``, ``encoder``, and in the opposite order where the
+            file has an AC predictor, which was trained on the last of them.
 
     Returns:
-        The networks on the CPU in evaluation mode, with the precision of float32.
+        The networks on the CPU in evaluation mode.
 
     Raises:
-        CheckpointError: It cannot be read, or the weights do not fit the sizes.
+        CheckpointError: A file cannot be read or is damaged, or the weights do not fit the sizes.
     """
-    path = Path(path)
-    if path.is_dir():
-        config = read_model_config(path)
-        encoder = _read_safetensors(path / ENCODER_FILE)
-        predictor_file = path / PREDICTOR_FILE
-        predictor = _read_safetensors(predictor_file) if predictor_file.exists() else {}
-    else:
-        encoder, predictor = _read_official(path)
-        large = {'img_size': 384} if '384' in path.stem else {}  # as in vitg-384.pt
-        config = _read_config(path.parent / CONFIG_FILE) or large
-    return _build(path, encoder, predictor, config)
+    layout = open_checkpoint(Path(path), encoder_copy if encoder is None else None)
+    seen_with = layout if encoder is None else open_checkpoint(Path(encoder), encoder_copy)
+    if not seen_with.encoder:
+        raise CheckpointError(
+            f'{seen_with.path} has a predictor but no encoder. Load it together with the '
+            'checkpoint that has the encoder it was trained on, '
+            'vjepa_planner.networks.load_networks(path, encoder=...), and write both with '
+            'save_model_directory to a directory that can be used everywhere.'
+        )
+    eyes = _build_encoder(seen_with)
+    predictor = _build_predictor(layout, eyes.config)  # before anything large is read
+    config = {**layout.config, 'encoder': eyes.config.to_dict()}
+    fill(eyes, seen_with.encoder, dtype)
+    if predictor is None:
+        return Networks(eyes, None, config)
+    fill(predictor, layout.predictor, dtype)
+    return Networks(eyes, predictor, config | _predictor_section(predictor))
 
 
 def save_model_directory(
@@ -117,124 +131,80 @@ def save_model_directory(
     (path / CONFIG_FILE).write_text(text + '\n', encoding='utf-8')
 
 
-def read_model_config(path: str | Path) -> dict[str, Any]:
-    """Return the contents of a model directory's ``config.json``.
-
-    Raises:
-        CheckpointError: There is none, or it is not a JSON object.
-    """
-    config = _read_config(Path(path) / CONFIG_FILE)
-    if config is None:
-        raise CheckpointError(
-            f'{path} is no model directory: it has no {CONFIG_FILE}. Give the path of a .pt '
-            'file, or of a directory that `vjepa train` wrote.'
-        )
-    return config
-
-
-def _build(
-    path: Path,
-    encoder_tensors: dict[str, Tensor],
-    predictor_tensors: dict[str, Tensor],
-    config: dict[str, Any],
-) -> Networks:
+def _build_encoder(layout: Layout) -> Encoder:
     try:
-        encoder_config = _sizes(EncoderConfig, 'encoder', encoder_sizes(encoder_tensors), config)
-        encoder = build_without_weights(Encoder, encoder_config)
-        load_strictly(encoder, encoder_tensors, 'encoder')
-        filled = {**config, 'encoder': encoder_config.to_dict()}
-        if not predictor_tensors:
-            return Networks(encoder, None, filled)
-        predictor = _build_predictor(predictor_tensors, config)
-        load_strictly(predictor, predictor_tensors, 'predictor')
+        sizes = _sizes(EncoderConfig, 'encoder', encoder_sizes(layout.encoder), layout)
+        encoder = build_without_weights(Encoder, sizes)
+        check_fit(encoder, layout.encoder, 'encoder')
     except CheckpointError as error:
-        raise CheckpointError(f'{path}: {error}') from error
-    return Networks(encoder, predictor, {**filled, **_predictor_section(predictor)})
+        raise CheckpointError(f'{layout.path}: {error}') from error
+    return encoder
 
 
 def _build_predictor(
-    tensors: dict[str, Tensor], config: dict[str, Any]
-) -> ACPredictor | MaskedPredictor:
-    derived = predictor_sizes(tensors)
-    if is_action_conditioned(tensors):
-        sizes = _sizes(ACPredictorConfig, _AC, derived, config)
+    layout: Layout, seen_with: EncoderConfig
+) -> ACPredictor | MaskedPredictor | None:
+    if not layout.predictor:
+        return None
+    try:
+        predictor = _predictor_without_weights(layout)
+        check_fit(predictor, layout.predictor, 'predictor')
+        if predictor.config.embed_dim != seen_with.embed_dim:
+            raise CheckpointError(
+                f'the predictor takes embeddings of width {predictor.config.embed_dim}, but the '
+                f'encoder gives {seen_with.embed_dim}: they do not belong together.'
+            )
+    except CheckpointError as error:
+        # Nobody plans with the masked predictor of V-JEPA 2.1, so it must not cost the encoder.
+        if seen_with.version != '2.1' or is_action_conditioned(layout.predictor):
+            raise CheckpointError(f'{layout.path}: {error}') from error
+        _log.warning('%s: the masked predictor is left out: %s', layout.path, error)
+        return None
+    return predictor
+
+
+def _predictor_without_weights(layout: Layout) -> ACPredictor | MaskedPredictor:
+    derived = predictor_sizes(layout.predictor)
+    if is_action_conditioned(layout.predictor):
+        sizes = _sizes(ACPredictorConfig, _AC, derived, layout)
         return build_without_weights(ACPredictor, sizes)
-    masked_sizes = _sizes(MaskedPredictorConfig, _MASKED, derived, config)
+    masked_sizes = _sizes(MaskedPredictorConfig, _MASKED, derived, layout)
     return build_without_weights(MaskedPredictor, masked_sizes)
 
 
-def _sizes(
-    kind: type[ConfigT], section: str, derived: dict[str, Any], config: dict[str, Any]
-) -> ConfigT:
+def _sizes(kind: type[ConfigT], section: str, derived: dict[str, Any], layout: Layout) -> ConfigT:
+    """Combine what shapes tell with what ``config.json`` says, which must not contradict."""
+    config = layout.config
+    given = config.get(section, {})
+    facts = {key: value for key, value in derived.items() if key not in GUESSED}
+    wrong = [
+        f'{key} is {given[key]} there and {value} in the weights'
+        for key, value in facts.items()
+        if given.get(key) is not None and not _same(given[key], value)
+    ]
+    if wrong:
+        what = 'encoder' if kind is EncoderConfig else 'predictor'
+        raise CheckpointError(
+            f'the weights do not fit the {what} that {layout.config_path} describes: '
+            f'{"; ".join(wrong)}. Correct that file, or remove it if it is of another model.'
+        )
     common = {'img_size': config['img_size']} if 'img_size' in config else {}
-    given = {**derived, **common, **config.get(section, {})}
-    return kind.from_dict(given, layer_norm_eps=config.get('layer_norm_eps', 1e-6))
+    return kind.from_dict(
+        {**derived, **common, **given, **facts},
+        layer_norm_eps=config.get('layer_norm_eps', 1e-6),
+    )
+
+
+def _same(given: object, derived: object) -> bool:
+    """Compare sizes; a ratio may differ as much as rounding a hidden width down can change it."""
+    if isinstance(derived, float) and isinstance(given, int | float):
+        return math.isclose(given, derived, rel_tol=0.02)
+    return given == derived
 
 
 def _predictor_section(predictor: ACPredictor | MaskedPredictor) -> dict[str, Any]:
     section = _AC if isinstance(predictor, ACPredictor) else _MASKED
     return {section: predictor.config.to_dict()}
-
-
-def _read_official(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    if not path.is_file():
-        raise CheckpointError(f'no checkpoint at {path}. Give a .pt file or a model directory.')
-    content = _torch_load(path)
-    key = next((k for k in _ENCODER_KEYS if isinstance(content.get(k), dict)), None)
-    if key is None:
-        raise CheckpointError(
-            f'{path} has no entry {" or ".join(_ENCODER_KEYS)}, as the official V-JEPA 2 files '
-            f'do; it has: {", ".join(map(str, content))}.'
-        )
-    encoder = unwrap_names(content[key])
-    if any(name.startswith('norms_block.') for name in encoder):
-        raise CheckpointError(f'{path} holds a V-JEPA 2.1 encoder, which is not supported.')
-    return encoder, unwrap_names(content.get('predictor') or {})
-
-
-def _torch_load(path: Path) -> dict[str, Any]:
-    options: dict[str, Any] = {'map_location': 'cpu', 'weights_only': True}
-    try:
-        try:
-            # The AC file has 12 GB, of which 7 are optimiser state that nobody touches.
-            content = torch.load(path, mmap=True, **options)
-        except RuntimeError:  # the file format of torch before 1.6 cannot be mapped
-            content = torch.load(path, mmap=False, **options)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f'{path} is no PyTorch checkpoint of plain tensors. Nothing else is read, because '
-            'it could run code.'
-        ) from error
-    except (RuntimeError, ValueError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f'{path} cannot be read as a PyTorch checkpoint: {reason} Download it again if it '
-            'is incomplete.'
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{path} holds a {type(content).__name__}, expected a dictionary.')
-    return content
-
-
-def _read_config(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        config = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise CheckpointError(f'{path} is not valid JSON: {error}.') from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f'{path} must hold a JSON object, got {type(config).__name__}.')
-    return config
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f'{path.parent} has no {path.name}.')
-    try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f'{path} cannot be read: {error}.') from error
 
 
 def _write_safetensors(path: Path, module: nn.Module) -> None:

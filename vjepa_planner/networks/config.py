@@ -17,6 +17,10 @@ from vjepa_planner.errors import CheckpointError, InvalidInputError
 
 _log = logging.getLogger(__name__)
 
+_LEVELS = 4  # of the encoder that V-JEPA 2.1 normalises
+_DEPTH_OF_VIT_G = 48
+_OUTPUT_BLOCKS_OF_VIT_G = (11, 23, 37, 47)
+
 ConfigT = TypeVar('ConfigT', bound='NetworkConfig')
 
 # Option -> the only value of it that is implemented.
@@ -30,17 +34,23 @@ _ONLY_VALUE: dict[str, object] = {
     'drop_path_rate': 0.0,
     'handle_nonsquare_inputs': True,
     'interpolate_rope': False,
-    'img_temporal_dim_size': None,
     'use_extrinsics': False,
     'is_frame_causal': True,
+    'is_causal': False,
     'use_mask_tokens': True,
-    'return_all_tokens': False,
     'chop_last_n_tokens': 0,
+    'n_registers': 0,
+    'has_cls_first': False,
+}
+# Likewise, options whose only value depends on the release.
+_ONLY_VALUE_OF: dict[str, dict[str, object]] = {
+    '2': {'img_temporal_dim_size': None, 'modality_embedding': False},
+    '2.1': {'img_temporal_dim_size': 1, 'modality_embedding': True},
 }
 # Options that choose between equal computations, or concern training or unused tables only.
 _IRRELEVANT = frozenset({
     'uniform_power', 'use_sdpa', 'wide_silu', 'use_activation_checkpointing', 'init_std',
-    'zero_init_mask_tokens', 'use_SiLU', 'wide_SiLU', 'name', 'seed',
+    'zero_init_mask_tokens', 'use_SiLU', 'wide_SiLU', 'init_type', 'name', 'seed',
 })  # fmt: skip
 
 
@@ -117,12 +127,13 @@ class NetworkConfig:
             CheckpointError: An option has a value that is not implemented, or sizes do not fit.
         """
         names = {f.name for f in fields(cls)}
+        implemented = _ONLY_VALUE | _ONLY_VALUE_OF.get(str(section.get('version', '2')), {})
         known: dict[str, Any] = {'layer_norm_eps': layer_norm_eps}
         for key, value in section.items():
             if key in names:
                 known[key] = value
-            elif key in _ONLY_VALUE:
-                _refuse_other_value(cls.__name__, key, value)
+            elif key in implemented:
+                _refuse_other_value(cls.__name__, key, value, implemented[key])
             elif key not in _IRRELEVANT:
                 _log.warning('%s: unknown option %r in config.json is ignored.', cls.__name__, key)
         if known.get('num_frames') == 1:
@@ -141,7 +152,38 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderConfig(NetworkConfig):
+class _ReleasedTwice(NetworkConfig):
+    """What changed from V-JEPA 2 to V-JEPA 2.1; the AC predictor was released for the first only.
+
+    Attributes:
+        version: ``'2'`` or ``'2.1'``, which turns both lanes of a pair by the same angle and has
+            learned vectors for images and videos.
+        interpolate_rope: Whether positions are spread over the 16 x 16 grid of 256 px images.
+    """
+
+    version: str = '2'
+    interpolate_rope: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the sizes and the version.
+
+        Raises:
+            InvalidInputError: They do not fit together.
+        """
+        super().__post_init__()
+        if self.version not in _ONLY_VALUE_OF:
+            raise InvalidInputError(f"version must be '2' or '2.1', got {self.version!r}.")
+        if self.interpolate_rope and not self.interleaved:
+            raise InvalidInputError('interpolate_rope is an option of version 2.1 only.')
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether both lanes of a pair turn by the same angle."""
+        return self.version == '2.1'
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig(_ReleasedTwice):
     """Sizes of an :class:`~vjepa_planner.networks.encoder.Encoder`; default ViT-L/16.
 
     Attributes:
@@ -149,6 +191,26 @@ class EncoderConfig(NetworkConfig):
     """
 
     in_chans: int = 3
+
+    def __post_init__(self) -> None:
+        """Check the sizes and the depth.
+
+        Raises:
+            InvalidInputError: They do not fit together.
+        """
+        super().__post_init__()
+        if self.version == '2.1' and self.depth < _LEVELS:
+            raise InvalidInputError(f'version 2.1 needs {_LEVELS} blocks, got {self.depth}.')
+
+    @property
+    def output_blocks(self) -> tuple[int, ...]:
+        """Indices of the blocks whose output V-JEPA 2.1 normalises: four, the last one among them.
+
+        Every quarter of the depth, except for ViT-G, whose third is where it was published.
+        """
+        if self.depth == _DEPTH_OF_VIT_G:
+            return _OUTPUT_BLOCKS_OF_VIT_G
+        return tuple((level + 1) * self.depth // _LEVELS - 1 for level in range(_LEVELS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +220,13 @@ class ACPredictorConfig(NetworkConfig):
     Attributes:
         predictor_embed_dim: Width of the blocks; ``embed_dim`` is the encoder's.
         action_embed_dim: Numbers in an action and in a state.
+        use_state: Whether there is a token for the state beside the one for the action.
     """
 
     embed_dim: int = 1408
     predictor_embed_dim: int = 1024
     action_embed_dim: int = 7
+    use_state: bool = True
 
     @property
     def width(self) -> int:
@@ -171,27 +235,37 @@ class ACPredictorConfig(NetworkConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskedPredictorConfig(NetworkConfig):
+class MaskedPredictorConfig(_ReleasedTwice):
     """Sizes of a :class:`~vjepa_planner.networks.masked_predictor.MaskedPredictor`.
 
     Attributes:
         predictor_embed_dim: Width of the blocks; ``embed_dim`` is the encoder's.
         num_mask_tokens: Number of learned tokens that stand for what is to be predicted.
+        n_output_distillation: Levels of the encoder that it reads and predicts.
+        out_embed_dim: Width of each level that it predicts; ``embed_dim`` if None.
+        return_all_tokens: Whether it has a projection for the visible tokens, too.
     """
 
     predictor_embed_dim: int = 384
     depth: int = 12
     num_heads: int = 12
     num_mask_tokens: int = 10
+    n_output_distillation: int = 1
+    out_embed_dim: int | None = None
+    return_all_tokens: bool = False
 
     @property
     def width(self) -> int:
         """Width of the blocks."""
         return self.predictor_embed_dim
 
+    @property
+    def output_width(self) -> int:
+        """Numbers predicted per token."""
+        return self.n_output_distillation * (self.out_embed_dim or self.embed_dim)
 
-def _refuse_other_value(owner: str, key: str, value: object) -> None:
-    implemented = _ONLY_VALUE[key]
+
+def _refuse_other_value(owner: str, key: str, value: object, implemented: object) -> None:
     if value is None or value == implemented:
         return
     raise CheckpointError(

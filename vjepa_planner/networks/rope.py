@@ -6,6 +6,9 @@ Lanes pair up as (0, 1), (2, 3), ..., but the frequencies run through a segment 
 ``f0 .. f9 f0 .. f9``, so that the two lanes of a pair turn by different angles. This is no true
 rotation and the product of a query and a key depends on absolute positions; the weights were
 trained that way, so it must not be "repaired" or written with complex numbers.
+
+V-JEPA 2.1 does turn both lanes of a pair by the same angle, ``f0 f0 f1 f1 ..``: interleaved. Its
+encoder also interpolates: rows and columns are spread over the 16 x 16 grid of 256 px images.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import torch
 from torch import Tensor
 
 _BASE = 10000.0
+_REFERENCE_GRID = 16  # patches a side that V-JEPA 2.1 interpolates positions to
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
@@ -34,13 +38,16 @@ def rotate(x: Tensor, table: Tensor) -> Tensor:
     return torch.addcmul(x * table[0], partner.to(table.dtype), table[1])
 
 
-def rotation_table(positions: Tensor, head_dim: int, dtype: torch.dtype) -> Tensor:
+def rotation_table(
+    positions: Tensor, head_dim: int, dtype: torch.dtype, interleaved: bool = False
+) -> Tensor:
     """Return cosines and signed sines for :func:`rotate`.
 
     Args:
         positions: Time, height and width position of each token, shape (N, 3).
         head_dim: Lanes per attention head.
         dtype: Of the result; the angles are computed in float64.
+        interleaved: As V-JEPA 2.1 has it, see the module's first lines.
 
     Returns:
         Shape (2, N, head_dim). The sine of an even lane is negative, which spares negating the
@@ -49,7 +56,8 @@ def rotation_table(positions: Tensor, head_dim: int, dtype: torch.dtype) -> Tens
     per_axis = 2 * (head_dim // 3 // 2)
     half = per_axis // 2
     exponent = torch.arange(half, dtype=torch.float64) / max(half, 1)
-    frequency = (_BASE**-exponent).repeat(2)  # tiled, see the module's first lines
+    frequency = _BASE**-exponent
+    frequency = frequency.repeat_interleave(2) if interleaved else frequency.repeat(2)
     angles = (positions.double()[:, :, None] * frequency).flatten(1)  # (N, 3 * per_axis)
     cosine = torch.ones(len(positions), head_dim, dtype=torch.float64)
     sine = torch.zeros_like(cosine)
@@ -65,15 +73,34 @@ def grid_positions(time: int, height: int, width: int) -> Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing='ij'), dim=-1).flatten(0, 2)
 
 
+def interpolated_positions(time: int, height: int, width: int) -> Tensor:
+    """Return positions as :func:`grid_positions`, with rows and columns in 0..15 on any grid.
+
+    A grid of one row or column, which the official code divides by zero for, stays at 0.
+    """
+    sides = (time, height, width)
+    scale = [1.0, *((_REFERENCE_GRID - 1) / max(side - 1, 1) for side in sides[1:])]
+    return grid_positions(*sides).double() * torch.tensor(scale, dtype=torch.float64)
+
+
 def conditioned_positions(time: int, height: int, width: int) -> Tensor:
     """Return positions of action, state and patches of each step, (time * (2 + h * w), 3).
 
     Action and state turn with time only. As in the official code both spatial axes are scaled
     by the patches per *column*, which matters where the image is not square.
     """
+    return _conditioned(2, time, height, width)
+
+
+def stateless_positions(time: int, height: int, width: int) -> Tensor:
+    """Return :func:`conditioned_positions` without those of the states."""
+    return _conditioned(1, time, height, width)
+
+
+def _conditioned(tokens: int, time: int, height: int, width: int) -> Tensor:
     patches = grid_positions(time, height, width).view(time, height * width, 3)
     patches[..., 2] *= height / width
-    condition = torch.zeros(time, 2, 3)
+    condition = torch.zeros(time, tokens, 3)
     condition[..., 0] = torch.arange(float(time))[:, None]
     return torch.cat((condition, patches), dim=1).flatten(0, 1)
 
@@ -85,19 +112,21 @@ def cached_table(
     head_dim: int,
     dtype: torch.dtype,
     device: torch.device,
+    interleaved: bool = False,
 ) -> Tensor:
     """Return the rotation table of a grid (time, height, width), made once per device.
 
     Args:
-        positions: :func:`grid_positions` or :func:`conditioned_positions`.
+        positions: :func:`grid_positions` or another one of this module.
         grid: Its three arguments.
         head_dim: Lanes per attention head.
         dtype: Of the table; see :func:`table_dtype`.
         device: Where it is kept.
+        interleaved: See :func:`rotation_table`.
     """
     # A table first asked for under inference mode must also serve training later.
     with torch.inference_mode(False):
-        return rotation_table(positions(*grid), head_dim, dtype).to(device)
+        return rotation_table(positions(*grid), head_dim, dtype, interleaved).to(device)
 
 
 def table_dtype(x: Tensor) -> torch.dtype:

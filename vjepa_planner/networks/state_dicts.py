@@ -1,44 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors by name: official names to ours, sizes from shapes, and strict loading."""
+"""Tensors by name: official names to ours, and the sizes of a network from its tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import math
 import re
-from typing import Any, TypeVar
-
-import torch
-from torch import nn, Tensor
+from typing import Any
 
 from vjepa_planner.errors import CheckpointError
-from vjepa_planner.networks.config import ConfigT
-
-ModuleT = TypeVar('ModuleT', bound=nn.Module)
+from vjepa_planner.networks.stored_tensors import StoredTensor
 
 # Wrappers of the official training code, which appear inside names.
 _WRAPPERS = ('module.', 'backbone.')
 # In files, but without effect: position tables from before the rotary encoding, and the camera
 # pose input that the released AC predictor has and never uses.
 _IGNORED = ('pos_embed', 'predictor_pos_embed', 'extrinsics_encoder.')
+# What jepa-wms calls the state encoder of an AC predictor.
+_RENAMED = {'proprio_encoder.': 'state_encoder.'}
 _HEAD_DIM = 64
 _HEAD_DIM_OF_WIDTH = {1280: 80}  # ViT-H
 _MASKED_PREDICTOR_HEAD_DIM = 32
+_IMAGE_SIZE_OF_2_1 = 384  # of all released V-JEPA 2.1 models
 _MAX_NAMES_LISTED = 8
 
+GUESSED = frozenset({'num_heads', 'img_size', 'interpolate_rope'})
+"""Sizes that no shape tells; they are those of the released models."""
 
-def unwrap_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+
+def unwrap_names(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
     """Return the tensors under their plain names, without those that have no effect."""
-    plain: dict[str, Tensor] = {}
+    plain: dict[str, StoredTensor] = {}
     for name, tensor in tensors.items():
         for wrapper in _WRAPPERS:
             name = name.replace(wrapper, '')
+        for theirs, ours in _RENAMED.items():
+            name = re.sub(f'^{theirs}', ours, name)
         if not name.startswith(_IGNORED):
             plain[name] = tensor
     return plain
 
 
-def encoder_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def encoder_sizes(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
     """Derive an encoder's sizes, as in ``config.json``, from its tensors.
 
     What shapes cannot tell takes the values of the released encoders: the image size, and heads
@@ -48,13 +51,16 @@ def encoder_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         CheckpointError: There is no patch projection among them.
     """
     weight = tensors.get('patch_embed.proj.weight')
-    if weight is None or weight.ndim != 5:
+    if weight is None or len(weight.shape) != 5:
         raise CheckpointError(
             'no V-JEPA 2 encoder in this checkpoint: patch_embed.proj.weight of 5 dimensions is '
             f'missing. First names: {", ".join(list(tensors)[:_MAX_NAMES_LISTED])}.'
         )
     width, channels, tubelet, patch, _ = weight.shape
+    newer = any(name.startswith('norms_block.') for name in tensors)
     return {
+        'version': '2.1' if newer else '2',
+        **({'img_size': _IMAGE_SIZE_OF_2_1, 'interpolate_rope': True} if newer else {}),
         'embed_dim': width,
         'in_chans': channels,
         'tubelet_size': tubelet,
@@ -64,96 +70,74 @@ def encoder_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def predictor_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def predictor_sizes(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
     """Derive a predictor's sizes, as in ``config.json``, from its tensors.
 
     Raises:
         CheckpointError: There is no predictor among them.
     """
-    weight = tensors.get('predictor_embed.weight')
-    if weight is None:
-        raise CheckpointError(
-            'no V-JEPA 2 predictor in this checkpoint: predictor_embed.weight is missing.'
-        )
-    width, embed_dim = weight.shape
-    sizes = {
-        'embed_dim': embed_dim,
-        'predictor_embed_dim': width,
-        **_block_sizes(tensors, 'predictor_blocks'),
-    }
     if is_action_conditioned(tensors):
-        action = tensors['action_encoder.weight'].shape[1]
-        return {**sizes, 'num_heads': _heads(width, _HEAD_DIM), 'action_embed_dim': action}
-    masks = sum(name.startswith('mask_tokens.') for name in tensors)
-    heads = _heads(width, _MASKED_PREDICTOR_HEAD_DIM)
-    return {**sizes, 'num_heads': heads, 'num_mask_tokens': masks}
+        return _ac_sizes(tensors)
+    return _masked_sizes(tensors)
 
 
-def is_action_conditioned(tensors: Mapping[str, Tensor]) -> bool:
+def is_action_conditioned(tensors: Mapping[str, StoredTensor]) -> bool:
     """Return whether these are the tensors of an AC predictor."""
     return 'action_encoder.weight' in tensors
 
 
-def load_strictly(module: ModuleT, tensors: Mapping[str, Tensor], what: str) -> ModuleT:
-    """Copy tensors into a module, every one of them and nothing else.
+def _ac_sizes(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
+    width, embed_dim = _matrix(tensors, 'predictor_embed.weight')
+    return {
+        'embed_dim': embed_dim,
+        'predictor_embed_dim': width,
+        'num_heads': _heads(width, _HEAD_DIM),
+        'action_embed_dim': _matrix(tensors, 'action_encoder.weight')[1],
+        'use_state': 'state_encoder.weight' in tensors,
+        **_block_sizes(tensors, 'predictor_blocks'),
+    }
 
-    Args:
-        module: May be on the meta device; its parameters are then created, uninitialised.
-        tensors: By plain name.
-        what: What to call it in the error.
 
-    Returns:
-        The module, in evaluation mode.
+def _masked_sizes(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
+    deep = 'predictor_embed.2.weight' in tensors  # reads several levels of the encoder
+    width, embed_dim = _matrix(tensors, f'predictor_embed{".2" if deep else ""}.weight')
+    levels = _matrix(tensors, 'predictor_embed.0.weight')[1] // embed_dim if deep else 1
+    newer = 'video_mod_embed' in tensors
+    return {
+        'version': '2.1' if newer else '2',
+        **({'img_size': _IMAGE_SIZE_OF_2_1} if newer else {}),
+        'embed_dim': embed_dim,
+        'predictor_embed_dim': width,
+        'n_output_distillation': levels,
+        'out_embed_dim': _matrix(tensors, 'predictor_proj.weight')[0] // levels,
+        'return_all_tokens': 'predictor_proj_context.weight' in tensors,
+        'num_heads': _heads(width, _MASKED_PREDICTOR_HEAD_DIM),
+        'num_mask_tokens': sum(name.startswith('mask_tokens.') for name in tensors),
+        **_block_sizes(tensors, 'predictor_blocks'),
+    }
 
-    Raises:
-        CheckpointError: Names or shapes differ; the message lists them.
-    """
-    expected = module.state_dict()
-    problems = [
-        _listing('missing from the file', [n for n in expected if n not in tensors]),
-        _listing('not part of the network', [n for n in tensors if n not in expected]),
-        _listing(
-            'of another shape',
-            [
-                f'{n}: file {tuple(tensors[n].shape)}, network {tuple(expected[n].shape)}'
-                for n in expected
-                if n in tensors and tensors[n].shape != expected[n].shape
-            ],
-        ),
-    ]
-    if any(problems):
+
+def _matrix(tensors: Mapping[str, StoredTensor], name: str) -> tuple[int, int]:
+    """Return the two sides of a matrix."""
+    weight = tensors.get(name)
+    if weight is None or len(weight.shape) != 2:
         raise CheckpointError(
-            f'the weights do not fit the {what}:\n'
-            + '\n'.join(p for p in problems if p)
-            + '\nThe sizes come from config.json beside the file or, without it, from the shapes '
-            'of the tensors.'
+            f'no V-JEPA 2 network that we know in this checkpoint: the matrix {name} is missing. '
+            f'First names: {", ".join(list(tensors)[:_MAX_NAMES_LISTED])}.'
         )
-    if any(parameter.is_meta for parameter in module.parameters()):
-        module.to_empty(device='cpu')
-    module.load_state_dict(tensors)
-    return module.eval()
-
-
-def build_without_weights(network: Callable[[ConfigT], ModuleT], config: ConfigT) -> ModuleT:
-    """Make a module whose parameters have shapes but no memory yet."""
-    with torch.device('meta'):
-        return network(config)
+    rows, columns = weight.shape
+    return rows, columns
 
 
 def _heads(width: int, head_dim: int) -> int:
     return max(1, width // head_dim)
 
 
-def _block_sizes(tensors: Mapping[str, Tensor], blocks: str) -> dict[str, Any]:
+def _block_sizes(tensors: Mapping[str, StoredTensor], blocks: str) -> dict[str, Any]:
     indices = [
         int(match[1]) for name in tensors if (match := re.match(rf'{blocks}\.(\d+)\.', name))
     ]
-    weight = tensors.get(f'{blocks}.0.mlp.fc1.weight')
-    if not indices or weight is None:
-        raise CheckpointError(
-            f'no transformer blocks in this checkpoint: {blocks}.0.mlp.fc1.weight is missing.'
-        )
-    hidden, width = weight.shape
+    hidden, width = _matrix(tensors, f'{blocks}.0.mlp.fc1.weight')
     ratio = hidden / width
     while int(width * ratio) < hidden:  # the quotient was rounded down
         ratio = math.nextafter(ratio, math.inf)
@@ -162,11 +146,3 @@ def _block_sizes(tensors: Mapping[str, Tensor], blocks: str) -> dict[str, Any]:
         'mlp_ratio': ratio,
         'qkv_bias': f'{blocks}.0.attn.qkv.bias' in tensors,
     }
-
-
-def _listing(title: str, names: list[str]) -> str:
-    if not names:
-        return ''
-    more = len(names) - _MAX_NAMES_LISTED
-    lines = names[:_MAX_NAMES_LISTED] + ([f'... and {more} more'] if more > 0 else [])
-    return f'  {len(names)} {title}:\n' + '\n'.join(f'    {line}' for line in lines)
