@@ -117,12 +117,13 @@ def convert(path: Path, folder: Path) -> None:
         MissingDependencyError: torch is not installed.
     """
     with requires_extra(f'{path} is no model directory with safetensors; reading it', 'export'):
-        from vjepa_planner.networks import load_networks, save_model_directory
+        from vjepa_planner.backends.loading import load_model_networks
+        from vjepa_planner.networks import save_model_directory
     with locked(folder.parent):
         if is_model_directory(folder):  # another process was faster
             return
         _log.info('converting %s into %s', path, folder)
-        networks = load_networks(path)
+        networks = load_model_networks(path)
         with atomic_path(folder) as part:
             save_model_directory(part, networks.encoder, networks.predictor, networks.config)
 
