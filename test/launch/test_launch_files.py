@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from vjepa_planner.backends import available_backends, PRECISIONS
+
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 NODES = {'/vjepa/' + name for name in ('commander', 'encoder', 'goal', 'planner', 'simulator')}
@@ -85,6 +87,22 @@ def test_every_executable_that_it_starts_exists(path):
     if not folder.is_dir():
         pytest.skip('vjepa_ros is not installed: make setup')
     assert names <= {file.name for file in folder.iterdir()}
+
+
+@every_launch_file
+def test_the_choices_of_the_model_are_those_of_the_library(path):
+    choices = {
+        call.args[0].value: keyword(call, 'choices')
+        for call in calls(path, 'DeclareLaunchArgument')
+    }
+    names = {
+        target.id: ast.literal_eval(node.value)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
+        for target in node.targets
+    }
+    for argument, expected in (('backend', available_backends()), ('precision', PRECISIONS)):
+        assert tuple(names[choices[argument].id]) == expected
 
 
 # -- what they do ------------------------------------------------------------------------------
