@@ -17,8 +17,6 @@ from vjepa_planner.backends.graph_files import (
     locked,
     MANIFEST_FILE,
     register_graph,
-    safetensors_header,
-    safetensors_header_digest,
 )
 from vjepa_planner.backends.graphs import EncoderGraph, planning_graphs, PredictorGraph
 from vjepa_planner.errors import CheckpointError
@@ -111,23 +109,6 @@ def test_graphs_of_another_format_are_exported_again(tmp_path, weights, graph_fi
     content = json.loads((tmp_path / MANIFEST_FILE).read_text())
     (tmp_path / MANIFEST_FILE).write_text(json.dumps(content | {'format': 0}))
     assert find(tmp_path, weights) is None
-
-
-def test_the_header_tells_where_the_data_of_a_tensor_begins(weights):
-    save_file({'a': np.zeros(2, np.float32), 'b': np.arange(3, dtype=np.float32)}, weights)
-    header, start = safetensors_header(weights)
-    begin, end = header['b']['data_offsets']
-    data = weights.read_bytes()[start + begin : start + end]
-    assert np.frombuffer(data, np.float32).tolist() == [0, 1, 2]
-
-
-@pytest.mark.parametrize('content', [b'', b'\xff' * 16, b'\x02' + b'\0' * 7 + b'no'])
-def test_files_that_are_no_safetensors_are_refused(tmp_path, content):
-    path = tmp_path / 'broken.safetensors'
-    path.write_bytes(content)
-    for function in (safetensors_header, safetensors_header_digest):
-        with pytest.raises(CheckpointError, match=r'broken\.safetensors'):
-            function(path)
 
 
 def test_what_fails_half_way_leaves_the_file_as_it_was(tmp_path):

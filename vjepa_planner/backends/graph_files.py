@@ -26,6 +26,7 @@ from typing import Any
 
 from vjepa_planner.backends.graphs import Graph
 from vjepa_planner.errors import CheckpointError
+from vjepa_planner.safetensors_header import read_safetensors_header
 
 MANIFEST_FILE = 'graphs.json'
 _FORMAT = 1
@@ -98,27 +99,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return {'format': _FORMAT, 'weights': {}, 'graphs': {}}
 
 
-def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the header of a safetensors file and the offset of the data behind it [bytes].
-
-    Raises:
-        CheckpointError: The file is missing or has no such header.
-    """
-    try:
-        with path.open('rb') as file:
-            length = int.from_bytes(file.read(8), 'little')
-            if length > path.stat().st_size:
-                raise ValueError('the header is longer than the file')
-            header: dict[str, Any] = json.loads(file.read(length))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f'{path} cannot be read as a safetensors file: {error}.') from error
-    return header, 8 + length
-
-
 def safetensors_header_digest(path: Path) -> str:
     """Return the SHA-256 of names, types, shapes and places of the tensors of a file."""
-    header, start = safetensors_header(path)
-    header.pop('__metadata__', None)
+    header, start = read_safetensors_header(path)
     return hashlib.sha256(json.dumps([start, header], sort_keys=True).encode()).hexdigest()
 
 

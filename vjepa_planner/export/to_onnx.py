@@ -20,7 +20,6 @@ from vjepa_planner.backends.graph_files import (
     graph_file_name,
     locked,
     register_graph,
-    safetensors_header,
 )
 from vjepa_planner.backends.graphs import EncoderGraph, Graph
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
@@ -29,6 +28,7 @@ from vjepa_planner.networks import ACPredictor, Networks
 from vjepa_planner.networks.ac_predictor import frame_causal_mask
 from vjepa_planner.networks.blocks import set_matrix_dtype
 from vjepa_planner.networks.rope import cached_table
+from vjepa_planner.safetensors_header import read_safetensors_header
 
 # 17 has LayerNormalization as one operator, 20 has Gelu; ONNX Runtime since 1.17 and TensorRT
 # since 10 know it.
@@ -123,7 +123,7 @@ def _fold_all_but_weights(model: ir.Model, program: nn.Module) -> None:
 
 def _refer_to_weights(model: ir.Model, path: Path) -> None:
     """Replace the weights by references to where they are in a safetensors file."""
-    header, start = safetensors_header(path)
+    header, start = read_safetensors_header(path)
     for value in list(model.graph.initializers.values()):
         entry = header.get(str(value.name).removeprefix(_PREFIX))
         if entry is None or not str(value.name).startswith(_PREFIX):
