@@ -176,6 +176,10 @@ def _sizes(kind: type[ConfigT], section: str, derived: dict[str, Any], layout: L
     """Combine what shapes tell with what ``config.json`` says, which must not contradict."""
     config = layout.config
     given = config.get(section, {})
+    if not isinstance(given, dict):
+        raise CheckpointError(
+            f'{section} in {layout.config_path} must be a JSON object, got {given!r}.'
+        )
     facts = {key: value for key, value in derived.items() if key not in GUESSED}
     wrong = [
         f'{key} is {given[key]} there and {value} in the weights'
