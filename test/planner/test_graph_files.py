@@ -89,6 +89,29 @@ def test_a_graph_of_other_tensors_is_refused(tmp_path, weights, graph_file, tens
         find(tmp_path, weights)
 
 
+@pytest.mark.parametrize(
+    'config',
+    [
+        {'encoder': {'num_heads': 4}},
+        {'encoder': {'num_heads': 2}, 'layer_norm_eps': 1e-5},
+        {'encoder': {'num_heads': 2}, 'img_size': 64},
+    ],
+)
+def test_a_graph_of_other_sizes_that_no_shape_tells_is_refused(tmp_path, weights, config):
+    file = tmp_path / 'config.json'
+    file.write_text('{"encoder": {"num_heads": 2}, "planner": {}}')
+    path = tmp_path / graph_file_name(GRAPH, 'float32')
+    path.write_bytes(b'graph')
+    register_graph(path, weights)
+    file.write_text('{"encoder": {"num_heads": 2}, "planner": {"name": "cem"}}')
+    assert find(tmp_path, weights) == path
+    file.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r'made for other weights .*another config'):
+        find(tmp_path, weights)
+    register_graph(path, weights)
+    assert find(tmp_path, weights) == path
+
+
 def test_a_graph_for_new_weights_drops_those_for_old_ones(tmp_path, weights, graph_file):
     save_file({'weight': np.zeros((4, 4), np.float32)}, weights)
     newer = tmp_path / graph_file_name(GRAPH, 'float16')

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import nn, Tensor
 
 from vjepa_planner.errors import CheckpointError
 from vjepa_planner.model_directory import CONFIG_FILE, ENCODER_FILE, FORMAT, PREDICTOR_FILE
@@ -129,6 +129,20 @@ def save_model_directory(
         _write_safetensors(path / PREDICTOR_FILE, predictor)
     text = json.dumps({**config, **extra}, indent=2)
     (path / CONFIG_FILE).write_text(text + '\n', encoding='utf-8')
+
+
+def are_equal(first: Networks, second: Networks) -> bool:
+    """Return whether two models have the same sizes, settings and weights."""
+    configs = [{**networks.config, 'format': FORMAT} for networks in (first, second)]
+    if configs[0] != configs[1]:
+        return False
+    pairs = zip(_weights(first), _weights(second), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def _weights(networks: Networks) -> list[Tensor]:
+    modules = [module for module in (networks.encoder, networks.predictor) if module is not None]
+    return [tensor for module in modules for tensor in module.state_dict().values()]
 
 
 def _build_encoder(layout: Layout) -> Encoder:
