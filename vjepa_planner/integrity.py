@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import hashlib
 from pathlib import Path
+import pickletools
+import re
 import zipfile
 import zlib
 
@@ -23,6 +25,18 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError
 """What zipfile raises about damaged archives; RuntimeError where a bit says "encrypted"."""
 
 _LEGACY_TORCH_MAGIC = b'\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19'
+
+
+# Pickle's instructions that name something to be called, and what PyTorch calls for tensors and
+# containers. This is what its own weights_only reading accepts, without torch.
+_CALLABLES = ('GLOBAL', 'INST', 'STACK_GLOBAL', 'EXT1', 'EXT2', 'EXT4')
+_HARMLESS = re.compile(
+    r'collections (OrderedDict|Counter)|(builtins|__builtin__) (bytearray|complex|set)|'
+    r'_codecs encode|torch\._utils _rebuild_\w+|torch\._tensor _rebuild_from_type_v2|'
+    r'torch\.nn\.parameter Parameter|torch\.serialization _get_layout|'
+    r'torch(\.cuda|\.sparse|\.storage)* [A-Z]\w*(Storage|Tensor)|'
+    r'torch (Tensor|Size|device|bool|per_\w+|[a-z]+\d\w*)'
+)
 
 
 def silent(done: int, total: int | None) -> None:
@@ -179,6 +193,9 @@ def _read_zip(path: Path, deeply: bool, report: Report) -> str:
                 raise CheckpointError(f'{path} is a ZIP archive, but no PyTorch checkpoint.')
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise CheckpointError(f'{path} was compressed; torch.save never does that.')
+            for member in members:
+                if member.filename.endswith('/data.pkl'):
+                    _refuse_code(path, archive.read(member))
             if deeply:
                 _read_members(archive, report)
     except ZIP_ERRORS as error:
@@ -187,6 +204,17 @@ def _read_zip(path: Path, deeply: bool, report: Report) -> str:
         ) from error
     tensors = sum('/data/' in member.filename for member in members)
     return f'PyTorch checkpoint, {tensors} storages' + (', contents intact' if deeply else '')
+
+
+def _refuse_code(path: Path, pickled: bytes) -> None:
+    """Read a pickle's instructions, without following them, for what they would call."""
+    for opcode, argument, _ in pickletools.genops(pickled):
+        named = str(argument) if opcode.name in ('GLOBAL', 'INST') else 'something computed'
+        if opcode.name in _CALLABLES and not _HARMLESS.fullmatch(named):
+            raise CheckpointError(
+                f'{path} holds more than plain tensors: it would call {named}. It will not be '
+                'loaded.'
+            )
 
 
 def _read_members(archive: zipfile.ZipFile, report: Report) -> None:

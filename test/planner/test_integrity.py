@@ -11,7 +11,7 @@ import pytest
 
 from vjepa_planner.catalog import CATALOG, RemoteFile
 from vjepa_planner.errors import CheckpointError
-from vjepa_planner.integrity import check_file, files_of, LEGACY, read_structure
+from vjepa_planner.integrity import _HARMLESS, check_file, files_of, LEGACY, read_structure
 
 torch = pytest.importorskip('torch')
 safetensors_torch = pytest.importorskip('safetensors.torch')
@@ -74,9 +74,25 @@ def test_nothing_is_executed(tmp_path, checkpoint):
         def __reduce__(self):
             return (tmp_path.joinpath('executed').touch, ())
 
-    torch.save({'encoder': Malicious()}, checkpoint)
-    read_structure(checkpoint, 'model.pt', deeply=True)
+    for protocol in (2, 4):
+        torch.save({'encoder': Malicious()}, checkpoint, pickle_protocol=protocol)
+        with pytest.raises(CheckpointError, match='more than plain tensors: it would call'):
+            read_structure(checkpoint, 'model.pt')
     assert not (tmp_path / 'executed').exists()
+
+
+def test_all_that_torch_takes_for_weights_is_harmless():
+    from torch._weights_only_unpickler import _get_allowed_globals
+
+    for name in _get_allowed_globals():
+        assert _HARMLESS.fullmatch(' '.join(name.rsplit('.', 1))), name
+    for name in (
+        'posix system',
+        'torch load',
+        'torch.hub load',
+        'builtins eval',
+    ):
+        assert not _HARMLESS.fullmatch(name), name
 
 
 def test_the_old_format_of_torch_is_neither_good_nor_bad(tmp_path):
