@@ -223,7 +223,6 @@ def test_tensors_that_are_not_what_lies_in_their_storage_stay_as_they_are(tmp_pa
         'sparse': full.to_sparse(),
         'meta': full.to('meta'),
         'negated': torch._neg_view(full),
-        'quantised': torch.quantize_per_tensor(full, 0.1, 0, torch.qint8),
     }
     content = open_pytorch_file(_path(tmp_path, {**odd, 'plain': full}))
     assert torch.equal(content.pop('plain').read(), full)
