@@ -19,7 +19,7 @@ from vjepa_planner.backends.graph_files import (
     register_graph,
 )
 from vjepa_planner.backends.graphs import EncoderGraph, planning_graphs, PredictorGraph
-from vjepa_planner.errors import CheckpointError
+from vjepa_planner.errors import CheckpointError, VjepaPlannerError
 
 GRAPH = EncoderGraph(frames=2, height=32, width=48)
 
@@ -166,6 +166,15 @@ def test_one_process_at_a_time_changes_a_directory(tmp_path):
         order.append('first')
     thread.join()
     assert order == ['first', 'second']
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / 'file').touch()
+    with (
+        pytest.raises(VjepaPlannerError, match=r'file/cache cannot be made: .*set XDG_CACHE_HOME'),
+        locked(tmp_path / 'file' / 'cache'),
+    ):
+        pass
 
 
 def test_planning_needs_a_still_image_and_every_step_to_the_horizon():

@@ -27,7 +27,7 @@ import shutil
 from typing import Any
 
 from vjepa_planner.backends.graphs import Graph
-from vjepa_planner.errors import CheckpointError
+from vjepa_planner.errors import CheckpointError, VjepaPlannerError
 from vjepa_planner.model_directory import (
     CONFIG_FILE,
     ENCODER_FILE,
@@ -156,8 +156,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a directory; it is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Let one process at a time change a directory; it is made if need be.
+
+    Raises:
+        VjepaPlannerError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VjepaPlannerError(
+            f'the directory {folder} cannot be made: {error}. Give another one; for the cache, '
+            'set XDG_CACHE_HOME.'
+        ) from error
     directory = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)

@@ -44,7 +44,7 @@ class ModelGraphs:
             CheckpointError: The model cannot be read.
             MissingDependencyError: It has to be converted, and torch is not installed.
         """
-        cache = cache_folder() / 'graphs' / f'{path.stem}-{_fingerprint(path)}'
+        cache = cache_folder() / 'graphs' / f'{path.resolve().stem}-{_fingerprint(path)}'
         self._exports = folder or cache
         self.folder = path if is_model_directory(path) else self._exports
         if not is_model_directory(self.folder):

@@ -165,17 +165,28 @@ def _tracing() -> Iterator[None]:
     """Clean up after the exporter.
 
     What networks keep per shape is dropped: made while they are traced, it is no real tensor. Our
-    own errors come out as they are.
+    own errors and Ctrl-C come out as they are; the exporter tries other ways after either, and
+    reports how the last one failed.
     """
     try:
         yield
     except torch.onnx.OnnxExporterError as error:
-        if isinstance(error.__cause__, VjepaPlannerError):  # the shape is none of this network's
-            raise error.__cause__ from None
+        for origin in _origins(error):
+            # The shape is none of this network's, or nobody wants to wait.
+            if isinstance(origin, VjepaPlannerError | KeyboardInterrupt):
+                raise origin from None
         raise
     finally:
         cached_table.cache_clear()
         frame_causal_mask.cache_clear()
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    """Yield what led to an error, one after the other."""
+    origin = error.__cause__ or error.__context__
+    while origin is not None:
+        yield origin
+        origin = origin.__cause__ or origin.__context__
 
 
 @contextmanager
