@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from setuptools import find_packages, setup
 
 PACKAGE = 'vjepa_ros'
-NODES = ('commander', 'encoder', 'goal', 'planner', 'simulator')
+NODES = ('commander', 'encoder', 'goal', 'planner', 'recorder', 'simulator')
 EXECUTABLES = {node: f'{PACKAGE}.{node}_node:main' for node in NODES}
 EXECUTABLES['composed'] = f'{PACKAGE}.composed:main'
 COMMAND_LINE = {'vjepa': 'vjepa_planner.cli:main'}

@@ -93,6 +93,35 @@ class DatasetWriter:
         if sum(item.rows.nbytes for item in self._waiting) >= _FLUSH_BYTES:
             self.flush()
 
+    def check_layout(
+        self, camera: str, height: int, width: int, step_duration: float
+    ) -> Mapping[str, Any]:
+        """Check that episodes like this fit into the dataset; an empty one takes any.
+
+        Args:
+            camera: Name of the camera.
+            height: Of its images [px].
+            width: Of its images [px].
+            step_duration: Time from one frame to the next [s].
+
+        Returns:
+            The content of ``info.json``.
+
+        Raises:
+            InvalidInputError: They do not fit.
+        """
+        features = layout.features(camera, height, width)
+        wanted = layout.make_info(features, step_duration, 0, 0, 0)
+        if self._info is None or not len(self):
+            self._info = wanted
+        for key in ('features', 'fps'):
+            if self._info[key] != wanted[key]:
+                raise InvalidInputError(
+                    f'the dataset in {self._root} has {_in_words(self._info)}, this episode '
+                    f'{_in_words(wanted)}. Write it into another directory.'
+                )
+        return self._info
+
     def flush(self) -> None:
         """Write everything that was taken."""
         if not self._waiting:
@@ -144,27 +173,13 @@ class DatasetWriter:
             if path.suffix != '.parquet' or chunk * layout.CHUNK_SIZE + int(file) >= self._files:
                 path.unlink()
 
-    def _check_layout(self, episode: Episode) -> Mapping[str, Any]:
-        """Return ``info.json`` as it is or, with the first episode, as it becomes."""
-        height, width = episode.images.shape[1:3]
-        features = layout.features(episode.camera, height, width)
-        wanted = layout.make_info(features, episode.step_duration, 0, 0, 0)
-        if self._info is None:
-            self._info = wanted
-        for key in ('features', 'fps'):
-            if self._info[key] != wanted[key]:
-                raise InvalidInputError(
-                    f'the dataset in {self._root} has {_in_words(self._info)}, this episode '
-                    f'{_in_words(wanted)}. Write it into another directory.'
-                )
-        return self._info
-
     # -- what is written -----------------------------------------------------------------------
 
     def _take(self, episode: Episode) -> None:
         if not np.isfinite(episode.states).all():
             raise InvalidInputError('an episode has states that are NaN or infinite.')
-        info = self._check_layout(episode)
+        height, width = episode.images.shape[1:3]
+        info = self.check_layout(episode.camera, height, width, episode.step_duration)
         if episode.task not in self._tasks:
             self._tasks.append(episode.task)
         rows = self._rows(episode)
