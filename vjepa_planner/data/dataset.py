@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 import json
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -187,67 +186,3 @@ def _video_features(info: Mapping[str, Any]) -> list[str]:
 def _first_task(row: Mapping[str, Any]) -> str:
     tasks = row.get('tasks') or ['']
     return str(tasks[0])
-
-
-class RowReader:
-    """Reads rows of episodes, from any thread. Keeps the last part of a file that it has read.
-
-    Files of many episodes may be one block, which is only read as a whole.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._lock = Lock()
-        self._path = Path()
-        self._columns: tuple[str, ...] = ()
-        self._groups: tuple[int, ...] = ()
-        self._table: pa.Table | None = None
-
-    def read(self, entry: EpisodeEntry, columns: Sequence[str]) -> pa.Table:
-        """Return columns of the rows of an episode.
-
-        Raises:
-            InvalidInputError: The file is missing, damaged, or has no such rows or columns.
-        """
-        try:
-            with self._lock, pq.ParquetFile(entry.data_file) as file:
-                if missing := set(columns) - set(file.schema_arrow.names):
-                    raise InvalidInputError(
-                        f'{entry.data_file} has no column {", ".join(sorted(missing))}.'
-                    )
-                sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-                groups, offset = _groups_of(sizes, entry.first_row, entry.length)
-                table = self._read_groups(file, entry.data_file, groups, tuple(columns))
-        except (OSError, pa.ArrowException) as error:
-            raise InvalidInputError(f'{entry.data_file} cannot be read: {error}.') from error
-        rows = table.slice(offset, entry.length)
-        if len(rows) != entry.length:
-            raise InvalidInputError(
-                f'{entry.data_file} ends before the end of episode {entry.index}.'
-            )
-        return rows
-
-    def _read_groups(
-        self, file: pq.ParquetFile, path: Path, groups: tuple[int, ...], columns: tuple[str, ...]
-    ) -> pa.Table:
-        if self._table is None or (path, groups, columns) != (
-            self._path,
-            self._groups,
-            self._columns,
-        ):
-            self._table = file.read_row_groups(list(groups), columns=list(columns))
-            self._path, self._groups, self._columns = path, groups, columns
-        return self._table
-
-
-def _groups_of(sizes: Sequence[int], first: int, count: int) -> tuple[tuple[int, ...], int]:
-    """Return the blocks that hold rows ``first`` and on, and where in them these begin."""
-    groups: list[int] = []
-    begin = offset = 0
-    for number, size in enumerate(sizes):
-        if begin < first + count and begin + size > first:
-            if not groups:
-                offset = first - begin
-            groups.append(number)
-        begin += size
-    return tuple(groups), offset

@@ -57,6 +57,7 @@ class DatasetWriter:
         self._stats: Stats | None = None
         self._episodes = self._frames = self._files = 0
         self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
         if is_dataset(root):
             self._continue()
         elif root.is_dir() and any(root.iterdir()):
@@ -90,7 +91,7 @@ class DatasetWriter:
         """
         for episode in episodes:
             self._take(episode)
-        if sum(item.rows.nbytes for item in self._waiting) >= _FLUSH_BYTES:
+        if self._waiting_bytes >= _FLUSH_BYTES:
             self.flush()
 
     def check_layout(
@@ -140,7 +141,7 @@ class DatasetWriter:
         self._stats = merge_stats([*known, *(item.stats for item in self._waiting)])
         self._episodes += len(self._waiting)
         self._files += 1
-        self._waiting = []
+        self._waiting, self._waiting_bytes = [], 0
         self._write_summary()
 
     # -- what is there -------------------------------------------------------------------------
@@ -201,6 +202,7 @@ class DatasetWriter:
             **layout.flat_stats(stats),
         }
         self._waiting.append(_Waiting(rows, description, stats))
+        self._waiting_bytes += rows.nbytes
         self._frames += len(episode)
 
     def _rows(self, episode: Episode) -> pa.Table:

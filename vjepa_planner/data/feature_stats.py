@@ -16,8 +16,6 @@ import numpy.typing as npt
 Stats = dict[str, dict[str, Any]]
 """Feature, then ``min``, ``max``, ``mean``, ``std``, ``count``, then nested lists of numbers."""
 
-_IMAGES = 32  # of an episode, evenly spaced: enough for means that only normalise
-
 
 def episode_stats(images: npt.NDArray[np.uint8], columns: Mapping[str, Any], image: str) -> Stats:
     """Return the statistics of one episode.
@@ -27,26 +25,33 @@ def episode_stats(images: npt.NDArray[np.uint8], columns: Mapping[str, Any], ima
         columns: Numbers of each frame by feature, shape (frames,) or (frames, numbers).
         image: Feature that the images are.
     """
-    chosen = np.unique(np.linspace(0, len(images) - 1, _IMAGES).astype(int))
-    pixels = images[chosen].reshape(-1, 3) / 255.0
-    stats = {image: _describe(pixels, len(images), (3, 1, 1))}
+    stats = {image: _describe_images(images)}
     for name, values in columns.items():
         numbers = np.asarray(values, dtype=np.float64).reshape(len(images), -1)
-        stats[name] = _describe(numbers, len(images), (numbers.shape[1],))
+        stats[name] = {
+            'min': numbers.min(axis=0).tolist(),
+            'max': numbers.max(axis=0).tolist(),
+            'mean': numbers.mean(axis=0).tolist(),
+            'std': numbers.std(axis=0).tolist(),
+            'count': [len(images)],
+        }
     return stats
 
 
-def _describe(
-    values: npt.NDArray[np.float64], count: int, shape: tuple[int, ...]
-) -> dict[str, Any]:
-    described = {
-        'min': values.min(axis=0),
-        'max': values.max(axis=0),
-        'mean': values.mean(axis=0),
-        'std': values.std(axis=0),
-    }
-    lists = {name: value.reshape(shape).tolist() for name, value in described.items()}
-    return {**lists, 'count': [count]}
+def _describe_images(images: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Return the statistics of images, by counting how often each level occurs."""
+    levels = np.arange(256) / 255
+    described: dict[str, list[Any]] = {name: [] for name in ('min', 'max', 'mean', 'std')}
+    for channel in range(3):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        present = levels[counts > 0]
+        mean = np.average(levels, weights=counts)
+        variance = np.average((levels - mean) ** 2, weights=counts)
+        for name, value in zip(
+            described, (present[0], present[-1], mean, np.sqrt(variance)), strict=True
+        ):
+            described[name].append([[float(value)]])
+    return {**described, 'count': [len(images)]}
 
 
 def merge_stats(parts: list[Stats]) -> Stats:

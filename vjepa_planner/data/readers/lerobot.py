@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vjepa_planner.data.dataset import Dataset, EpisodeEntry, open_dataset, RowReader
+from vjepa_planner.data.dataset import Dataset, EpisodeEntry, open_dataset
 from vjepa_planner.data.episode import Episode
 from vjepa_planner.data.lerobot_format import IMAGE_PREFIX
 from vjepa_planner.data.pictures import decode_image, fit_image
@@ -24,6 +24,7 @@ from vjepa_planner.data.readers.base import (
     SourceConfig,
     UnreadableRecordingError,
 )
+from vjepa_planner.data.row_reader import RowReader
 from vjepa_planner.data.state_columns import assemble_state, find_state, parse_state
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.types import Image
