@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from pathlib import Path
 import shutil
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -21,11 +21,10 @@ from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 
 from vjepa_msgs.msg import Status
-from vjepa_planner.data.dataset_writer import DatasetWriter
 from vjepa_planner.data.episode import DEFAULT_CAMERA
 from vjepa_planner.data.pictures import fit_image
 from vjepa_planner.data.recorder import EpisodeRecorder
-from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
+from vjepa_planner.errors import InvalidInputError, requires_extra, VjepaPlannerError
 from vjepa_planner.preprocessing import check_crop
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
@@ -35,6 +34,9 @@ from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 from vjepa_ros.worker import BusyError, Worker
+
+if TYPE_CHECKING:
+    from vjepa_planner.data.dataset_writer import DatasetWriter
 
 _GIGABYTE = 1_000_000_000
 _TIMEOUT = 120.0  # [s] for the longest episode to be written
@@ -89,8 +91,15 @@ class RecorderNode(VjepaNode):
     """Records episodes between ``start_recording`` and ``stop_recording``."""
 
     def __init__(self) -> None:
-        """Begin to listen; nothing is recorded yet."""
+        """Begin to listen; nothing is recorded yet.
+
+        Raises:
+            MissingDependencyError: What writes datasets is not installed.
+        """
         super().__init__('recorder')
+        with requires_extra('the recorder', 'data'):
+            from vjepa_planner.data.dataset_writer import DatasetWriter
+        self._open_writer = DatasetWriter
         self._config = ConfigParameters(self, RecorderConfig())
         self._worker = Worker()
         self._recording: _Recording | None = None  # replaced on the worker, read everywhere
@@ -202,7 +211,7 @@ class RecorderNode(VjepaNode):
             check_age(f'the newest {name}', stamp, now, _INPUT_MAX_AGE)
         root = Path(config.output_directory).expanduser()
         self._check_disk(root, config)
-        writer = DatasetWriter(root)
+        writer = self._open_writer(root)
         size = config.image_size
         writer.check_layout(DEFAULT_CAMERA, size, size, config.step_duration)
         self._recording = _Recording(config, writer, EpisodeRecorder(config.step_duration))

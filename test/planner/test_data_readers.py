@@ -92,6 +92,16 @@ def test_converting_it_twice_gives_one_dataset_that_training_can_load(
     np.testing.assert_array_equal(loaded.states[0], episode.states)
 
 
+def test_recordings_of_the_same_name_in_two_places_are_two(tmp_path: Path) -> None:
+    motions = [made.make_motion(seed) for seed in range(2)]
+    for place, motion in zip(('monday', 'tuesday'), motions, strict=True):
+        bag = made.write_bag(tmp_path / place / 'bag', motion)
+        *_, report = convert(open_source(bag, options('mcap')), tmp_path / 'dataset')
+        assert (report.episodes, report.present) == (1, 0)
+    loaded = load_episodes(tmp_path / 'dataset')
+    np.testing.assert_allclose(loaded.states[1], motions[1].states, atol=1e-5)
+
+
 def test_settings_that_a_reader_does_not_have_are_refused(recording: Path) -> None:
     with pytest.raises(UnknownNameError, match='nonsense'):
         open_source(recording, nonsense=1)

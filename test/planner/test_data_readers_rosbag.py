@@ -71,7 +71,7 @@ def test_a_directory_of_bags_is_many_recordings_and_a_bad_one_spoils_only_itself
     (broken,) = (tmp_path / 'a').glob('*.mcap')
     broken.write_bytes(broken.read_bytes()[:100])
     source = open_source(tmp_path, OPTIONS)
-    assert [source.origin(i) for i in range(len(source))] == ['a', 'b']
+    assert [source.name(i) for i in range(len(source))] == ['a', 'b']
     with pytest.raises(UnreadableRecordingError, match='a: '):
         source.read(0)
     assert len(source.read(1)[0]) == made.FRAMES

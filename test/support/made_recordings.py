@@ -27,7 +27,7 @@ FRAMES = 6
 HEIGHT, WIDTH = 48, 64
 DROID_RATE = 15
 CAMERA_RATE = 4
-POSE_RATE = 20
+POSE_RATE = 18  # so that poses and images rarely coincide
 START = 1_700_000_000 * SECOND
 
 
@@ -93,7 +93,7 @@ def write_bag(
     gap: tuple[float, float] | None = None,
     backwards: bool = False,
 ) -> Path:
-    """Write a bag with images at 4 Hz, poses and joint states at 20 Hz.
+    """Write a bag with images at 4 Hz, poses and joint states at 18 Hz.
 
     Args:
         path: Of the directory.

@@ -75,7 +75,7 @@ def _convert_one(
         report.skipped.append(str(error))
         return
     if not episodes:
-        report.skipped.append(f'{source.origin(index)}: nowhere two steps follow each other.')
+        report.skipped.append(f'{source.name(index)}: nowhere two steps follow each other.')
         return
     writer.add(*episodes)
     report.episodes += len(episodes)

@@ -133,9 +133,9 @@ def inspect(source: Source) -> Iterator[Inspection]:
         else:
             # A recording that was made from a seed is a shard of many.
             if len(episodes) > 1 and episodes[0].seed is None:
-                report.find('recordings with gaps, which cut them', source.origin(index))
+                report.find('recordings with gaps, which cut them', source.name(index))
             for episode in episodes:
-                _take(report, episode, f'recording {index} ({source.origin(index)})')
+                _take(report, episode, f'recording {index} ({source.name(index)})')
         yield report
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,16 @@ class Source(ABC):
         """Return the number of recordings."""
 
     @abstractmethod
+    def name(self, index: int) -> str:
+        """Return how a person would name a recording of this source."""
+
     def origin(self, index: int) -> str:
-        """Return the name by which a recording is known, the same at every reading."""
+        """Return what tells a recording from all others, also of another source.
+
+        Names are often the same in two places, so a digest of the place belongs to it.
+        """
+        place = hashlib.blake2b(str(self.path.resolve()).encode(), digest_size=4).hexdigest()
+        return f'{self.name(index)} #{place}'
 
     @abstractmethod
     def read(self, index: int) -> Sequence[Episode]:

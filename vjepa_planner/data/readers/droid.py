@@ -69,7 +69,7 @@ class DroidSource(Source):
         """Return the number of trajectories."""
         return len(self._folders)
 
-    def origin(self, index: int) -> str:
+    def name(self, index: int) -> str:
         """Return the folder of a trajectory."""
         return str(self._folders[index].relative_to(self.path))
 

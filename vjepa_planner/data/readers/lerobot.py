@@ -96,10 +96,13 @@ class LeRobotSource(Source):
         """Time between the frames of the episodes [s]."""
         return self.dataset.step_duration * self._stride
 
-    def origin(self, index: int) -> str:
+    def name(self, index: int) -> str:
         """Return the name of the dataset and the number of an episode."""
-        entry = self.dataset.episodes[index]
-        return entry.facts.get('origin', f'{self.path.resolve().name}, episode {entry.index}')
+        return f'{self.path.resolve().name}, episode {self.dataset.episodes[index].index}'
+
+    def origin(self, index: int) -> str:
+        """Return what the episode says about its origin, if it is one of ours and does."""
+        return self.dataset.episodes[index].facts.get('origin', super().origin(index))
 
     def states(self, index: int) -> npt.NDArray[np.float32]:
         """Return the states of an episode, shape (frames, 7), without its images.

@@ -74,7 +74,7 @@ class BagSource(Source):
         """Return the number of bags."""
         return len(self._bags)
 
-    def origin(self, index: int) -> str:
+    def name(self, index: int) -> str:
         """Return the name of a bag."""
         bag = self._bags[index].resolve()
         root = self.path.resolve()

@@ -41,7 +41,7 @@ class ShardSource(Source):
         """Return the number of shards."""
         return len(self._shards)
 
-    def origin(self, index: int) -> str:
+    def name(self, index: int) -> str:
         """Return the name of a shard's file."""
         return self._shards[index].name
 
