@@ -133,6 +133,8 @@ def simulation(ros2: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 @every_launch_file
 def test_an_included_file_declares_what_is_passed_on(path, ros2):
     del ros2
+    if 'planner.launch.py' not in path.read_text() and path.name != 'planner.launch.py':
+        pytest.skip('it does not include planner.launch.py')
     from launch import LaunchContext
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 

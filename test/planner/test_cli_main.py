@@ -143,7 +143,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str
         (['collect', '--out', 'd', '--seed', '900000'], 'those above are kept for checking'),
         (['collect', '--out', 'd', '--episodes', '0'], 'at least 1 episode'),
         (['collect', '--out', 'd', '--processes', '0'], 'processes must be at least 1'),
-        (['train', 'encoder', '--data', 'd', '--out', 'o'], 'no episodes (shard-*.npz) in d'),
+        (['train', 'encoder', '--data', 'd', '--out', 'o'], 'no episodes in d'),
         (['train', 'predictor', '--data', 'd', '--out', 'o', '--model', 'm'], 'no episodes'),
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',

@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from made_recordings import write_episodes
 import pytest
 
 from vjepa_planner.cli import main
-from vjepa_planner.data.episodes import Episodes, load_episodes, save_shard
+from vjepa_planner.data.episodes import Episodes, load_episodes
 from vjepa_planner.world_model import load_world_model
 
 ENCODER = ['--width', '64', '--depth', '1', '--predictor-width', '64', '--predictor-depth', '1']
@@ -28,16 +29,16 @@ def test_collect_writes_episodes_and_goes_on_where_it_stopped(
     assert episodes.images.shape == (1, 2, 128, 128, 3)
     assert episodes.seeds.tolist() == [5]
     assert '1/1' in capsys.readouterr().err
-    (shard,) = tmp_path.iterdir()
-    before = shard.stat().st_mtime_ns
+    (data,) = (tmp_path / 'data').rglob('*.parquet')
+    before = data.stat().st_mtime_ns
     run(*collect, '--processes', '1')
-    assert shard.stat().st_mtime_ns == before
+    assert data.stat().st_mtime_ns == before
 
 
 def test_an_encoder_then_a_predictor_are_trained_and_their_model_loads(
     tiny_episodes: Episodes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
+    write_episodes(tmp_path / 'data', tiny_episodes)
     common = ['--data', tmp_path / 'data', '--steps', '2', '--batch-size', '4']
     encoder = ['train', 'encoder', *common, '--out', tmp_path / 'encoder', *ENCODER]
     run(*encoder, '--learning-rate', '0.001')
@@ -65,7 +66,7 @@ def test_an_encoder_then_a_predictor_are_trained_and_their_model_loads(
 def test_a_model_without_an_action_conditioned_predictor_is_refused(
     tiny_episodes: Episodes, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
+    write_episodes(tmp_path / 'data', tiny_episodes)
     encoder_only = tmp_path / 'encoder-only'
     encoder_only.mkdir()
     for name in ('config.json', 'encoder.safetensors'):
