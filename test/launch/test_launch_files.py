@@ -95,6 +95,8 @@ def test_the_choices_of_the_model_are_those_of_the_library(path):
         call.args[0].value: keyword(call, 'choices')
         for call in calls(path, 'DeclareLaunchArgument')
     }
+    if 'model' not in choices:
+        pytest.skip('it starts no node with a model')
     names = {
         target.id: ast.literal_eval(node.value)
         for node in ast.parse(path.read_text()).body
