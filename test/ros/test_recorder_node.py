@@ -240,7 +240,7 @@ def test_a_bag_of_the_same_topics_becomes_the_same_kind_of_dataset(recording, tm
             raw=True,
         )
     recording.wait_until(
-        lambda: [topic for topic, _, _ in list(received)].count('image') > 12, '12 images'
+        lambda: [topic for topic, _, _ in list(received)].count('image') > 40, '40 images'
     )
     with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connections = {
