@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from vjepa_planner.cli import main
@@ -39,11 +41,12 @@ def test_an_encoder_then_a_predictor_are_trained_and_their_model_loads(
 ) -> None:
     save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
     common = ['--data', tmp_path / 'data', '--steps', '2', '--batch-size', '4']
-    encoder = ['train', 'encoder', *common, '--out', tmp_path / 'encoder', *ENCODER]
+    recipe = ['--recipe', 'simulator']
+    encoder = ['train', 'encoder', *recipe, *common, '--out', tmp_path / 'encoder', *ENCODER]
     run(*encoder, '--learning-rate', '0.001')
     model = tmp_path / 'encoder' / 'model'
     assert f'model: {model}' in capsys.readouterr().out
-    predictor = ['train', 'predictor', *common, '--out', tmp_path / 'predictor']
+    predictor = ['train', 'predictor', *recipe, *common, '--out', tmp_path / 'predictor']
     run(*predictor, '--model', model, '--float32')
 
     world_model = load_world_model(tmp_path / 'predictor' / 'model', device='cpu')
@@ -62,14 +65,84 @@ def test_an_encoder_then_a_predictor_are_trained_and_their_model_loads(
     assert 'learning_rate 0.001, now 0.002' in complaint
 
 
-def test_a_model_without_an_action_conditioned_predictor_is_refused(
-    tiny_episodes: Episodes, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_masked_encoder_gets_a_new_predictor_of_the_published_recipe(
+    tiny_episodes: Episodes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    larger = tiny_episodes.images.repeat(2, axis=2).repeat(2, axis=3)
+    episodes = Episodes(images=larger, states=tiny_episodes.states, seeds=tiny_episodes.seeds)
+    save_shard(tmp_path / 'data' / 'shard-000000.npz', episodes)
+    common = ['--data', tmp_path / 'data', '--steps', '2', '--batch-size', '4']
+    run('train', 'encoder', *common, '--out', tmp_path / 'encoder', *ENCODER)
+    model = tmp_path / 'encoder' / 'model'
+    config = json.loads((model / 'config.json').read_text())
+    assert config['training']['encoder']['frames'] == 4  # all that the episodes have
+    assert config['training']['encoder']['schedule'] == 'vjepa2'
+    assert 'pretrain_predictor' in config
+    # Going on from its weights is a new run.
+    run('train', 'encoder', *common, '--model', model, '--out', tmp_path / 'more')
+
+    run('train', 'predictor', *common, '--model', model, '--out', tmp_path / 'new')
+    trained = json.loads((tmp_path / 'new' / 'model' / 'config.json').read_text())
+    assert trained['ac_predictor']['predictor_embed_dim'] == 128
+    assert trained['training']['predictor']['learning_rate'] == 4.25e-4
+    assert trained['training']['predictor']['frames'] == 4
+    assert trained['training']['encoder'] == config['training']['encoder']
+    assert load_world_model(tmp_path / 'new' / 'model', device='cpu').can_plan
+    assert (tmp_path / 'new' / 'curves.png').exists()
+
+
+def test_fine_tuning_takes_a_tenth_of_the_rate_and_any_size_of_images(
+    tiny_episodes: Episodes, tiny_model: Path, tmp_path: Path
+) -> None:
+    wide = tiny_episodes.images.repeat(3, axis=3)  # 32 x 96
+    episodes = Episodes(images=wide, states=tiny_episodes.states, seeds=tiny_episodes.seeds)
+    save_shard(tmp_path / 'data' / 'shard-000000.npz', episodes)
+    arguments = ['--data', tmp_path / 'data', '--model', tiny_model, '--out', tmp_path / 'run']
+    described = ['--crop', 'square', '--ee-frame', 'my_flange']
+    run('train', 'predictor', *arguments, '--steps', '2', '--batch-size', '2', *described)
+    config = json.loads((tmp_path / 'run' / 'model' / 'config.json').read_text())
+    assert config['training']['predictor']['learning_rate'] == pytest.approx(4.25e-5)
+    assert (config['crop'], config['ee_frame']) == ('square', 'my_flange')
+    assert config['planner']['num_samples'] == 8  # that of the model it started from
+
+
+def test_an_official_checkpoint_is_fine_tuned_to_a_model_that_plans(
+    official: Any, tiny_episodes: Episodes, tmp_path: Path
 ) -> None:
     save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
-    encoder_only = tmp_path / 'encoder-only'
-    encoder_only.mkdir()
-    for name in ('config.json', 'encoder.safetensors'):
-        (encoder_only / name).write_bytes((tiny_model / name).read_bytes())
-    arguments = ['train', 'predictor', '--data', tmp_path / 'data', '--out', tmp_path / 'run']
-    assert main([*map(str, arguments), '--model', str(encoder_only)]) == 1
-    assert 'no action-conditioned predictor' in capsys.readouterr().err
+    arguments = ['--data', tmp_path / 'data', '--model', official.ac_checkpoint]
+    steps = ['--steps', '25', '--batch-size', '4', '--learning-rate', '0.003', '--float32']
+    run('train', 'predictor', *arguments, '--out', tmp_path / 'run', *steps)
+    log = [json.loads(line) for line in (tmp_path / 'run' / 'log.jsonl').open()]
+    checks = [line for line in log if 'validation_copy' in line]
+    assert checks[-1]['validation_one_step'] < 0.8 * checks[0]['validation_one_step']
+    tuned = load_world_model(tmp_path / 'run' / 'model', device='cpu')
+    assert tuned.config.crop == 'squash'
+    assert tuned.config.planner['name'] == 'cem'
+    first = load_world_model(official.ac_checkpoint, device='cpu')
+    image = tiny_episodes.images[:1, 0]
+    np.testing.assert_allclose(tuned.encode(image), first.encode(image), atol=1e-5)
+    state, action = tiny_episodes.states[0, 0], np.full((1, 1, 7), 0.02)
+    predictions = [m.rollout(m.encode(image)[0], state, action)[0] for m in (first, tuned)]
+    assert np.abs(predictions[1] - predictions[0]).max() > 0.01
+
+
+@pytest.mark.parametrize('part', ['encoder', 'predictor'])
+def test_help_explains_recipes_defaults_and_what_comes_out(
+    part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(['train', part, '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    for expected in ('as published', 'simulator', 'curves.png', 'torchrun', 'vjepa2-vitl'):
+        assert expected in text
+
+
+def test_an_unknown_architecture_is_one_clear_line(
+    tiny_episodes: Episodes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
+    arguments = ['train', 'encoder', '--data', str(tmp_path / 'data'), '--out', str(tmp_path)]
+    assert main([*arguments, '--architecture', 'vjepa2-vitx']) == 1
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert "Did you mean 'vjepa2-vit" in complaint

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import Tensor
 from vjepa_planner import geometry
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.errors import InvalidInputError
-from vjepa_planner.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from vjepa_planner.preprocessing import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
 
 
 def actions_between(
@@ -23,12 +23,21 @@ def actions_between(
     return torch.from_numpy(geometry.state_difference(states, next_states).astype(np.float32))
 
 
-def images_to_clips(images: Tensor) -> Tensor:
-    """Return normalised two-frame clips (..., 3, 2, H, W) of images (..., 3, H, W) in 0..1."""
-    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, dtype=torch.float32).view(3, 1, 1)
-    normalised = (images - mean) / std
-    return normalised[..., None, :, :].expand(*normalised.shape[:-2], 2, *normalised.shape[-2:])
+def images_to_clips(images: Tensor, frames: int = 2) -> Tensor:
+    """Return normalised clips (..., 3, frames, H, W), each of one image (..., 3, H, W) in 0..1."""
+    still = _normalise_colors(images)[..., None, :, :]
+    return still.expand(*images.shape[:-2], frames, *images.shape[-2:])
+
+
+def frames_to_clips(frames: Tensor) -> Tensor:
+    """Return normalised clips (B, 3, T, H, W) of the frames (B, T, 3, H, W) of videos in 0..1."""
+    return _normalise_colors(frames).transpose(1, 2)
+
+
+def _normalise_colors(images: Tensor) -> Tensor:
+    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=images.device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, dtype=torch.float32, device=images.device).view(3, 1, 1)
+    return (images - mean) / std
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,29 @@ def check_length(episodes: Episodes, frames: int) -> None:
 
 
 def load_frames(
-    episodes: Episodes, rows: npt.NDArray[np.int64], frames: npt.NDArray[np.int64]
+    episodes: Episodes,
+    rows: npt.NDArray[np.int64],
+    frames: npt.NDArray[np.int64],
+    device: torch.device | None = None,
 ) -> Tensor:
     """Return images in 0..1, shape (B, K, 3, H, W), of frames (B, K) of episodes ``rows`` (B,)."""
-    images = torch.from_numpy(episodes.images[rows[:, None], frames])
+    images = torch.from_numpy(episodes.images[rows[:, None], frames]).to(device)
     return images.permute(0, 1, 4, 2, 3).float() / 255
+
+
+def fit_images(episodes: Episodes, size: tuple[int, int], crop: str) -> Episodes:
+    """Return the episodes with images of the size that a model sees, cropped as when it plans.
+
+    Args:
+        episodes: Returned as they are where their images have this size.
+        size: Height and width [px].
+        crop: See ``ImagePreprocessor``.
+    """
+    if episodes.images.shape[2:4] == size:
+        return episodes
+    preprocessor = ImagePreprocessor(size, crop)
+    shape = (*episodes.images.shape[:2], *size, 3)
+    images = np.empty(shape, dtype=np.uint8)
+    for index in np.ndindex(*shape[:2]):
+        images[index] = preprocessor.resized(episodes.images[index]).round()
+    return replace(episodes, images=images)
