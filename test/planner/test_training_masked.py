@@ -27,7 +27,7 @@ from vjepa_planner.training.losses import normalise
 from vjepa_planner.training.masked import MaskedConfig, MaskedObjective, MaskedStage
 from vjepa_planner.training.masks import Mask
 from vjepa_planner.training.processes import Processes
-from vjepa_planner.training.run import read_log, TrainingRun
+from vjepa_planner.training.run import read_log, recompute_activations, TrainingRun
 from vjepa_planner.training.train_encoder import train_encoder
 from vjepa_planner.training.watch import StoppedError
 
@@ -144,6 +144,20 @@ def test_gradients_reach_encoder_and_predictor_but_not_the_target(clips: Tensor)
     without = {n for n, p in trained.items() if p.requires_grad and p.grad is None}
     assert without == set()  # which several processes rely on
     assert objective.encoder.blocks[0].attn.qkv.weight.grad.abs().max() > 0
+
+
+def test_activations_computed_again_give_the_same_gradients_and_names(clips: Tensor) -> None:
+    masks = masks_of([0, 1, 9, 10])
+    kept, again = make_objective(), make_objective()
+    again.load_state_dict(kept.state_dict())
+    recompute_activations(again)
+    assert again.state_dict().keys() == kept.state_dict().keys()
+    for objective in (kept, again):
+        objective(clips, masks)['loss'].backward()
+    gradients = dict(again.named_parameters())
+    for name, parameter in kept.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(gradients[name].grad, parameter.grad, rtol=0, atol=0)
 
 
 def test_the_target_is_a_moving_average_of_the_encoder() -> None:

@@ -188,7 +188,7 @@ def _predictor_config(
 
 def _optimiser(options: argparse.Namespace) -> dict[str, Any]:
     settings = given(options, 'steps', 'batch_size', 'learning_rate', 'gradient_norm', 'seed')
-    return {**settings, 'bfloat16': not options.float32}
+    return {**settings, 'bfloat16': not options.float32, 'recompute': options.recompute}
 
 
 def _sizes(options: argparse.Namespace) -> Sizes:

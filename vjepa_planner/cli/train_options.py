@@ -135,6 +135,12 @@ def _add_common(
         '--float32', action='store_true', help='no bfloat16; faster on CPUs that lack it'
     )
     parser.add_argument(
+        '--recompute',
+        action='store_true',
+        help='compute activations again instead of keeping them: slower, for large networks on '
+        'small GPUs',
+    )
+    parser.add_argument(
         '--export', choices=('last', 'best'), help=f'weights of OUT/model (default: {export})'
     )
     run = parser.add_argument_group('beside training')
