@@ -16,12 +16,18 @@ from xml.etree import ElementTree as ET
 from setuptools import find_packages, setup
 
 PACKAGE = 'vjepa_ros'
-NODES = ('commander', 'encoder', 'goal', 'planner', 'simulator')
+NODES = ('commander', 'encoder', 'goal', 'planner', 'recorder', 'simulator')
 EXECUTABLES = {node: f'{PACKAGE}.{node}_node:main' for node in NODES}
 EXECUTABLES['composed'] = f'{PACKAGE}.composed:main'
 COMMAND_LINE = {'vjepa': 'vjepa_planner.cli:main'}
 
 SIMULATION = ['mujoco-core>=3.3']
+DATA = [
+    'h5py>=3.8',
+    'imageio-ffmpeg>=0.5',
+    'pyarrow>=15',
+    'rosbags>=0.11',
+]
 DEMO = ['imageio-ffmpeg>=0.5', 'matplotlib>=3.6']
 ONNXRUNTIME = ['onnxruntime>=1.20', 'safetensors>=0.4']
 TORCH = ['safetensors>=0.4', 'torch>=2.4']
@@ -111,6 +117,7 @@ setup(
         'export': EXPORT,
         'train': TRAIN,
         'tensorrt': TENSORRT,
+        'data': DATA,
         'simulation': SIMULATION,
         'demo': SIMULATION + DEMO + TORCH,
         'test': TEST,

@@ -14,6 +14,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare('vjepa_ros')
+BACKENDS = ['torch', 'torch-compile', 'onnxruntime', 'tensorrt']
+PRECISIONS = ['float32', 'bfloat16', 'float16']
 LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
 
 
@@ -26,6 +28,20 @@ def _launch_arguments() -> list[DeclareLaunchArgument]:
             'model',
             default_value='franka-sim',
             description='World model: a name, a model directory or a .pt file',
+        ),
+        DeclareLaunchArgument(
+            'backend', default_value='torch', choices=BACKENDS, description='What computes'
+        ),
+        DeclareLaunchArgument(
+            'device',
+            default_value='auto',
+            description='Where it computes: auto, cpu, cuda, cuda:1',
+        ),
+        DeclareLaunchArgument(
+            'precision',
+            default_value='float32',
+            choices=PRECISIONS,
+            description='Number format of the products of matrices',
         ),
         DeclareLaunchArgument(
             'composed',
@@ -52,7 +68,10 @@ def _launch_arguments() -> list[DeclareLaunchArgument]:
 
 def _node(executable: str, **arguments: object) -> Node:
     """Return one of our nodes; when it ends, everything ends, because none is of use alone."""
-    model = ParameterValue(LaunchConfiguration('model'), value_type=str)
+    model = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=str)
+        for name in ('model', 'backend', 'device', 'precision')
+    }
     use_sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     return Node(
         package='vjepa_ros',
@@ -60,7 +79,7 @@ def _node(executable: str, **arguments: object) -> Node:
         namespace=LaunchConfiguration('namespace'),
         parameters=[
             LaunchConfiguration('params_file'),
-            {'model': model, 'use_sim_time': use_sim_time},
+            {**model, 'use_sim_time': use_sim_time},
         ],
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],
         output='screen',

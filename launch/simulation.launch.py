@@ -17,7 +17,19 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare('vjepa_ros')
-PASSED_ON = ('namespace', 'model', 'composed', 'params_file', 'use_sim_time', 'log_level')
+PASSED_ON = (
+    'namespace',
+    'model',
+    'backend',
+    'device',
+    'precision',
+    'composed',
+    'params_file',
+    'use_sim_time',
+    'log_level',
+)
+BACKENDS = ['torch', 'torch-compile', 'onnxruntime', 'tensorrt']
+PRECISIONS = ['float32', 'bfloat16', 'float16']
 LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
 
 
@@ -30,6 +42,20 @@ def _launch_arguments() -> list[DeclareLaunchArgument]:
             'model',
             default_value='franka-sim',
             description='World model: a name, a model directory or a .pt file',
+        ),
+        DeclareLaunchArgument(
+            'backend', default_value='torch', choices=BACKENDS, description='What computes'
+        ),
+        DeclareLaunchArgument(
+            'device',
+            default_value='auto',
+            description='Where it computes: auto, cpu, cuda, cuda:1',
+        ),
+        DeclareLaunchArgument(
+            'precision',
+            default_value='float32',
+            choices=PRECISIONS,
+            description='Number format of the products of matrices',
         ),
         DeclareLaunchArgument(
             'composed',

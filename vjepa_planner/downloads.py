@@ -23,9 +23,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import build_opener, Request
 
-from vjepa_planner.catalog import CatalogEntry, CONFIG_FILE, format_bytes, RemoteFile
+from vjepa_planner.catalog import CatalogEntry, format_bytes, RemoteFile
 from vjepa_planner.errors import VjepaPlannerError
 from vjepa_planner.integrity import check_file, Report, silent
+from vjepa_planner.model_directory import CONFIG_FILE
 
 # Waits before another attempt [s], each after an attempt that brought nothing.
 RETRY_DELAYS = (1.0, 3.0, 10.0)

@@ -6,26 +6,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 import hashlib
-import json
-import math
 from pathlib import Path
-import struct
-from typing import Any
+import pickletools
+import re
 import zipfile
+import zlib
 
 from vjepa_planner.catalog import CATALOG, entry_for_path, RemoteFile
 from vjepa_planner.errors import CheckpointError
+from vjepa_planner.model_directory import read_config_file
+from vjepa_planner.safetensors_header import read_safetensors_header
 
 # Takes the bytes done and the bytes in all, None where unknown.
 Report = Callable[[int, int | None], None]
 
 _CHUNK = 1 << 20
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError)
+"""What zipfile raises about damaged archives; RuntimeError where a bit says "encrypted"."""
+
 _LEGACY_TORCH_MAGIC = b'\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19'
-_SAFETENSORS_MAX_HEADER = 100_000_000
-_SAFETENSORS_BITS = {
-    'BOOL': 8, 'U8': 8, 'I8': 8, 'F8_E4M3': 8, 'F8_E5M2': 8, 'F8_E8M0': 8, 'U16': 16, 'I16': 16,
-    'F16': 16, 'BF16': 16, 'U32': 32, 'I32': 32, 'F32': 32, 'U64': 64, 'I64': 64, 'F64': 64,
-}  # fmt: skip
+
+
+# Pickle's instructions that name something to be called, and what PyTorch calls for tensors and
+# containers. This is what its own weights_only reading accepts, without torch.
+_CALLABLES = ('GLOBAL', 'INST', 'STACK_GLOBAL', 'EXT1', 'EXT2', 'EXT4')
+_HARMLESS = re.compile(
+    r'collections (OrderedDict|Counter)|(builtins|__builtin__) (bytearray|complex|set)|'
+    r'_codecs encode|torch\._utils _rebuild_\w+|torch\._tensor _rebuild_from_type_v2|'
+    r'torch\.nn\.parameter Parameter|torch\.serialization _get_layout|'
+    r'torch(\.cuda|\.sparse|\.storage)* [A-Z]\w*(Storage|Tensor)|'
+    r'torch (Tensor|Size|device|bool|per_\w+|[a-z]+\d\w*)'
+)
 
 
 def silent(done: int, total: int | None) -> None:
@@ -171,13 +182,7 @@ def read_structure(path: Path, name: str, deeply: bool = False, report: Report =
 
 
 def _read_json(path: Path) -> str:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise CheckpointError(f'{path} is not valid JSON: {error}.') from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{path} must hold a JSON object, got {type(content).__name__}.')
-    return f'JSON, {len(content)} entries'
+    return f'JSON, {len(read_config_file(path) or {})} entries'
 
 
 def _read_zip(path: Path, deeply: bool, report: Report) -> str:
@@ -186,14 +191,30 @@ def _read_zip(path: Path, deeply: bool, report: Report) -> str:
             members = archive.infolist()
             if not any(member.filename.endswith('/data.pkl') for member in members):
                 raise CheckpointError(f'{path} is a ZIP archive, but no PyTorch checkpoint.')
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise CheckpointError(f'{path} was compressed; torch.save never does that.')
+            for member in members:
+                if member.filename.endswith('/data.pkl'):
+                    _refuse_code(path, archive.read(member))
             if deeply:
                 _read_members(archive, report)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except ZIP_ERRORS as error:
         raise CheckpointError(
             f'{path} is a damaged or incomplete PyTorch checkpoint ({error}).'
         ) from error
     tensors = sum('/data/' in member.filename for member in members)
     return f'PyTorch checkpoint, {tensors} storages' + (', contents intact' if deeply else '')
+
+
+def _refuse_code(path: Path, pickled: bytes) -> None:
+    """Read a pickle's instructions, without following them, for what they would call."""
+    for opcode, argument, _ in pickletools.genops(pickled):
+        named = str(argument) if opcode.name in ('GLOBAL', 'INST') else 'something computed'
+        if opcode.name in _CALLABLES and not _HARMLESS.fullmatch(named):
+            raise CheckpointError(
+                f'{path} holds more than plain tensors: it would call {named}. It will not be '
+                'loaded.'
+            )
 
 
 def _read_members(archive: zipfile.ZipFile, report: Report) -> None:
@@ -208,33 +229,5 @@ def _read_members(archive: zipfile.ZipFile, report: Report) -> None:
 
 
 def _read_safetensors(path: Path) -> str:
-    size = path.stat().st_size
-    with path.open('rb') as stream:
-        start = stream.read(8)
-        length = struct.unpack('<Q', start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(_SAFETENSORS_MAX_HEADER, size - 8):
-            raise CheckpointError(f'{path} is no safetensors file, or cut within its header.')
-        text = stream.read(length)
-    try:
-        header = json.loads(text)
-        header.pop('__metadata__', None)
-        end = _end_of_tensors(header)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f'{path} has a damaged safetensors header ({error}).') from error
-    if size != 8 + length + end:
-        raise CheckpointError(
-            f'{path} has {size} bytes where its safetensors header describes {8 + length + end}.'
-        )
+    header, _ = read_safetensors_header(path)
     return f'safetensors, {len(header)} tensors'
-
-
-def _end_of_tensors(header: dict[str, Any]) -> int:
-    """Return where the data end; they must follow each other without gaps [byte]."""
-    end = 0
-    for tensor in sorted(header.values(), key=lambda tensor: tensor['data_offsets']):
-        first, last = tensor['data_offsets']
-        bits = math.prod(tensor['shape']) * _SAFETENSORS_BITS[tensor['dtype']]
-        if first != end or (last - first) * 8 != bits:
-            raise ValueError(f'tensor at byte {first} does not fit')
-        end = last
-    return end

@@ -27,7 +27,10 @@ def read_image(path: Path) -> Image:
     """
     if not path.is_file():
         raise InvalidInputError(f'no image file at {path}.')
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than OpenCV takes
+        image = None
     if image is None:
         raise InvalidInputError(f'{path} cannot be read as an image; PNG and JPEG work.')
     return _rgb(image)

@@ -53,7 +53,7 @@ def read_config_file(path: Path) -> dict[str, Any] | None:
         return None
     try:
         config = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f'{path} is not valid JSON: {error}.') from error
     if not isinstance(config, dict):
         raise CheckpointError(f'{path} must hold a JSON object, got {type(config).__name__}.')

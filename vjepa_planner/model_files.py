@@ -7,24 +7,20 @@ import os
 from pathlib import Path
 import sys
 
-from vjepa_planner.catalog import CATALOG, CatalogEntry, CONFIG_FILE
+from vjepa_planner.cache import cache_folder
+from vjepa_planner.catalog import CATALOG, CatalogEntry
 from vjepa_planner.errors import CheckpointError, UnknownNameError
+from vjepa_planner.model_directory import CONFIG_FILE
 
 DEFAULT_MODEL = 'franka-sim'
 UNTRAINED = 'untrained'
 
 
 def download_folder() -> Path:
-    """Return the folder for downloaded models: ``$VJEPA_MODELS``, or one in the user's cache.
-
-    The cache is ``$XDG_CACHE_HOME``, or ``~/.cache`` (XDG Base Directory specification).
-    """
+    """Return the folder for downloaded models: ``$VJEPA_MODELS``, or one in the user's cache."""
     if own := os.environ.get('VJEPA_MODELS'):
         return Path(own).expanduser()
-    cache = Path(os.environ.get('XDG_CACHE_HOME', ''))
-    if not cache.is_absolute():  # the specification: relative ones are invalid
-        cache = Path.home() / '.cache'
-    return cache / 'vjepa_ros' / 'models'
+    return cache_folder() / 'models'
 
 
 def model_folders() -> tuple[Path, ...]:

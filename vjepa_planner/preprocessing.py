@@ -133,16 +133,12 @@ class ImagePreprocessor(Preprocessor):
 
     def normalised(self, image: Image) -> FloatArray:
         """Return what the encoder sees of an RGB image, shape (*size, 3)."""
-        pixels = self.resized(image)
+        top, left, height, width = self.crop_box(image.shape[0], image.shape[1])
+        pixels = image[top : top + height, left : left + width].astype(np.float32)
+        pixels = _resized(pixels, *self.size)
         pixels -= 255 * _MEAN
         pixels /= 255 * _STD
         return pixels
-
-    def resized(self, image: Image) -> FloatArray:
-        """Return the part of an RGB image that the encoder sees, in 0..255, shape (*size, 3)."""
-        top, left, height, width = self.crop_box(image.shape[0], image.shape[1])
-        pixels = image[top : top + height, left : left + width].astype(np.float32)
-        return _resized(pixels, *self.size)
 
     def crop_box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return top, left, height and width [px] of the part that the model sees.

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builtin_interfaces.msg import Time
-import cv2
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ from std_msgs.msg import Header
 
 from vjepa_msgs.msg import Embedding
 from vjepa_msgs.msg import Plan as PlanMessage
-from vjepa_planner import geometry
+from vjepa_planner import geometry, media
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_planner.types import ACTION_DIM, check_image, check_state, FloatArray, Image, Plan
@@ -103,13 +102,7 @@ def read_image(path: str) -> Image:
             f'image file {path!r} has {size} bytes, at most {_MAX_IMAGE_FILE} are read. '
             'Scale it down.'
         )
-    try:
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InvalidInputError(f'{path!r} cannot be read as an image. PNG and JPEG files are.')
-    return check_image(np.ascontiguousarray(image[:, :, ::-1]))
+    return check_image(media.read_image(file))
 
 
 def camera_info_to_message(camera_matrix: Float64Array, size: int, header: Header) -> CameraInfo:

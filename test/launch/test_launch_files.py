@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from vjepa_planner.backends import available_backends, PRECISIONS
+
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 NODES = {'/vjepa/' + name for name in ('commander', 'encoder', 'goal', 'planner', 'simulator')}
@@ -87,6 +89,24 @@ def test_every_executable_that_it_starts_exists(path):
     assert names <= {file.name for file in folder.iterdir()}
 
 
+@every_launch_file
+def test_the_choices_of_the_model_are_those_of_the_library(path):
+    choices = {
+        call.args[0].value: keyword(call, 'choices')
+        for call in calls(path, 'DeclareLaunchArgument')
+    }
+    if 'model' not in choices:
+        pytest.skip('it starts no node with a model')
+    names = {
+        target.id: ast.literal_eval(node.value)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
+        for target in node.targets
+    }
+    for argument, expected in (('backend', available_backends()), ('precision', PRECISIONS)):
+        assert tuple(names[choices[argument].id]) == expected
+
+
 # -- what they do ------------------------------------------------------------------------------
 
 
@@ -115,6 +135,8 @@ def simulation(ros2: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 @every_launch_file
 def test_an_included_file_declares_what_is_passed_on(path, ros2):
     del ros2
+    if 'planner.launch.py' not in path.read_text() and path.name != 'planner.launch.py':
+        pytest.skip('it does not include planner.launch.py')
     from launch import LaunchContext
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 

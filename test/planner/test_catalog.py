@@ -8,9 +8,10 @@ import re
 
 import pytest
 
-from vjepa_planner.catalog import CATALOG, CONFIG_FILE, entry_for_path, find_entry
+from vjepa_planner.catalog import CATALOG, entry_for_path, find_entry
 from vjepa_planner.catalog.entry import format_bytes, training_file_size, weights_size
 from vjepa_planner.errors import InvalidInputError, UnknownNameError
+from vjepa_planner.model_directory import CONFIG_FILE
 from vjepa_planner.planners import make_recommended_planner
 from vjepa_planner.preprocessing import CROPS
 

@@ -250,6 +250,33 @@ def test_entries_that_are_no_tensors_are_refused(content, config, tmp_path):
         load_networks(_save(tmp_path / 'odd.pt', content, config))
 
 
+def test_tensors_that_are_not_dense_and_names_that_are_none_are_refused(content, config, tmp_path):
+    name = next(name for name in content['encoder'] if name.endswith('attn.qkv.weight'))
+    for odd in (
+        {name: content['encoder'][name].to_sparse()},
+        {7: torch.ones(2)},
+    ):
+        changed = {**content, 'encoder': content['encoder'] | odd}
+        with pytest.raises(CheckpointError, match=r'in encoder is a Tensor|in encoder is a File'):
+            load_networks(_save(tmp_path / 'odd.pt', changed, config))
+
+
+def test_a_block_of_a_number_that_makes_no_sense_is_listed(content, tmp_path):
+    # A network of so many blocks would take all memory.
+    name = next(name for name in content['encoder'] if name.endswith('blocks.0.norm1.weight'))
+    content['encoder'][name.replace('.0.', '.999999999.')] = content['encoder'][name]
+    with pytest.raises(CheckpointError, match=r'blocks\.999999999\.norm1\.weight'):
+        load_networks(_save(tmp_path / 'odd.pt', content))
+
+
+@pytest.mark.parametrize('value', [None, [], 'x', 3])
+def test_a_section_of_the_config_that_is_no_object_is_refused(content, tmp_path, value):
+    for section in ('encoder', 'ac_predictor'):
+        path = _save(tmp_path / 'ac.pt', content, {section: value})
+        with pytest.raises(CheckpointError, match=f'{section} in .*config.json must be'):
+            load_networks(path)
+
+
 def test_a_config_of_another_network_is_refused(content, config, tmp_path):
     depth = config['ac_predictor']['depth']
     config['ac_predictor']['depth'] += 1
@@ -272,7 +299,7 @@ def test_files_that_are_no_checkpoints_are_refused_in_words(content, tmp_path):
     part.touch()
     for path, said in (
         (other, 'it has: state_dict, step'),
-        (flat, 'has no entry ema_encoder or target_encoder or encoder'),
+        (flat, r'has no entry ema_encoder or target_encoder or encoder.* \d+ more'),
         (part, 'give the directory'),
         (tmp_path / 'absent.pt', 'no checkpoint'),
         (tmp_path, 'is no model directory'),

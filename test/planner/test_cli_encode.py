@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-pytest.importorskip('torch')
+torch = pytest.importorskip('torch')
 
-from vjepa_planner.cli import main
-from vjepa_planner.cli.frames import choose_frames, read_clip
-from vjepa_planner.media import Footage, open_footage, read_image
-from vjepa_planner.preprocessing import EvaluationPreprocessor
-from vjepa_planner.world_model import load_world_model
+from vjepa_planner.cli import main  # noqa: E402
+from vjepa_planner.cli.frames import choose_frames, read_clip  # noqa: E402
+from vjepa_planner.media import Footage, open_footage, read_image  # noqa: E402
+from vjepa_planner.networks import load_networks  # noqa: E402
+from vjepa_planner.preprocessing import EvaluationPreprocessor  # noqa: E402
+from vjepa_planner.world_model import load_world_model  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -120,10 +121,25 @@ def test_a_still_can_be_encoded_as_planning_does(
 def test_an_encoder_with_patches_for_images_gets_the_still_once(pictures: list[Path]) -> None:
     footage, preprocessor = open_footage(pictures[:1]), EvaluationPreprocessor(32)
     repeated = read_clip(footage, [0], preprocessor, {'tubelet_size': 2})
-    once = {'tubelet_size': 2, 'img_temporal_dim_size': 1}
+    once = {'tubelet_size': 2, 'version': '2.1'}
     single = read_clip(footage, [0], preprocessor, once)
     assert (repeated.shape[2], single.shape[2]) == (2, 1)
     np.testing.assert_array_equal(repeated[:, :, 1:], single)
+
+
+def test_version_2_1_sees_a_single_picture_as_an_image(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    folder = Path(__file__).resolve().parents[1] / 'fixtures/networks_2_1_distilled'
+    checkpoint = folder / 'vjepa2_1_tiny_official_layout.pt'
+    features, about = encode(checkpoint, tmp_path, pictures[0])
+    size = load_world_model(checkpoint, device='cpu').config.image_size
+    image = EvaluationPreprocessor(size).clip([read_image(pictures[0])])
+    assert image.shape[2] == about['clip_shape'][2] == 1
+    encoder = load_networks(checkpoint).encoder
+    with torch.inference_mode():
+        expected = encoder(torch.from_numpy(np.ascontiguousarray(image))).numpy()
+    np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
 def test_a_model_without_predictor_encodes(official, pictures: list[Path], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from vjepa_planner.backends import backend_class
 from vjepa_planner.cli import main
 from vjepa_planner.errors import MissingDependencyError
 from vjepa_planner.export import parity
+from vjepa_planner.networks import load_networks, save_model_directory
 
 
 def export(model: Path, *more: str, backend: str = 'onnxruntime') -> int:
@@ -65,6 +66,24 @@ def test_exporting_again_mends_what_was_damaged(tiny_model: Path, tmp_path: Path
     assert export(out, '--out', str(out), '--build-only') == 0
     (out / 'encoder-2x32x32-float32.onnx').write_bytes(b'')
     assert export(out, '--out', str(out)) == 0
+
+
+def test_another_model_is_never_mixed_with_the_one_that_is_there(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / 'out', shutil.copytree(tiny_model, tmp_path / 'other')
+    for precision in ('float32', 'bfloat16'):  # the same model, twice
+        options = ['--out', str(out), '--build-only', '--precision', precision]
+        assert export(tiny_model, *options) == 0
+    assert (out / 'encoder-2x32x32-float32.onnx').is_file()
+    networks = load_networks(other)
+    networks.encoder.norm.bias.data += 1
+    extra = {'image_size': 32, 'planner': networks.config['planner']}
+    save_model_directory(other, networks.encoder, networks.predictor, extra)
+    before = (out / 'encoder.safetensors').read_bytes()
+    assert export(other, '--out', str(out)) == 1
+    assert f'{out} holds another model than {other}' in capsys.readouterr().err
+    assert (out / 'encoder.safetensors').read_bytes() == before
 
 
 @pytest.mark.parametrize('option', ['--horizon', '--candidates'])

@@ -66,6 +66,26 @@ def test_help_needs_neither_torch_nor_the_simulator() -> None:
     assert result.stdout.strip() == '[]'
 
 
+COMMAND_LINE = 'import sys; from vjepa_planner.cli import main; sys.exit(main())'
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    # `true` ends long before the first line is written.
+    command = f'{{ {sys.executable} -c "{COMMAND_LINE}" models list; echo $? >&2; }} | true'
+    result = subprocess.run(['sh', '-c', command], capture_output=True, text=True, check=True)
+    assert result.stderr.strip() == '141'
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
+def test_output_that_cannot_be_written_is_an_error_in_one_line() -> None:
+    with Path('/dev/full').open('w') as full:
+        command = [sys.executable, '-c', COMMAND_LINE, 'models', 'list']
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith('vjepa models: ')
+    assert 'No space left' in result.stderr.splitlines()[0]
+
+
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / 'picture.png'
@@ -123,7 +143,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str
         (['collect', '--out', 'd', '--seed', '900000'], 'those above are kept for checking'),
         (['collect', '--out', 'd', '--episodes', '0'], 'at least 1 episode'),
         (['collect', '--out', 'd', '--processes', '0'], 'processes must be at least 1'),
-        (['train', 'encoder', '--data', 'd', '--out', 'o'], 'no episodes (shard-*.npz) in d'),
+        (['train', 'encoder', '--data', 'd', '--out', 'o'], 'no episodes in d'),
         (['train', 'predictor', '--data', 'd', '--out', 'o', '--model', 'm'], 'no episodes'),
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',

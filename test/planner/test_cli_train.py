@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+from made_recordings import make_motion, write_bag, write_episodes
 import numpy as np
 import pytest
 
 from vjepa_planner.cli import main
-from vjepa_planner.data.episodes import Episodes, load_episodes, save_shard
+from vjepa_planner.data.episodes import Episodes, load_episodes
 from vjepa_planner.world_model import load_world_model
 
 ENCODER = ['--width', '64', '--depth', '1', '--predictor-width', '64', '--predictor-depth', '1']
@@ -19,6 +21,10 @@ ENCODER = ['--width', '64', '--depth', '1', '--predictor-width', '64', '--predic
 
 def run(*arguments: str | Path) -> None:
     assert main([str(argument) for argument in arguments]) == 0
+
+
+def log_of(directory: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (directory / 'log.jsonl').open()]
 
 
 def test_collect_writes_episodes_and_goes_on_where_it_stopped(
@@ -30,16 +36,16 @@ def test_collect_writes_episodes_and_goes_on_where_it_stopped(
     assert episodes.images.shape == (1, 2, 128, 128, 3)
     assert episodes.seeds.tolist() == [5]
     assert '1/1' in capsys.readouterr().err
-    (shard,) = tmp_path.iterdir()
-    before = shard.stat().st_mtime_ns
+    (data,) = (tmp_path / 'data').rglob('*.parquet')
+    before = data.stat().st_mtime_ns
     run(*collect, '--processes', '1')
-    assert shard.stat().st_mtime_ns == before
+    assert data.stat().st_mtime_ns == before
 
 
 def test_an_encoder_then_a_predictor_are_trained_and_their_model_loads(
     tiny_episodes: Episodes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
+    write_episodes(tmp_path / 'data', tiny_episodes)
     common = ['--data', tmp_path / 'data', '--steps', '2', '--batch-size', '4']
     recipe = ['--recipe', 'simulator']
     encoder = ['train', 'encoder', *recipe, *common, '--out', tmp_path / 'encoder', *ENCODER]
@@ -70,7 +76,7 @@ def test_a_masked_encoder_gets_a_new_predictor_of_the_published_recipe(
 ) -> None:
     larger = tiny_episodes.images.repeat(2, axis=2).repeat(2, axis=3)
     episodes = Episodes(images=larger, states=tiny_episodes.states, seeds=tiny_episodes.seeds)
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', episodes)
+    write_episodes(tmp_path / 'data', episodes)
     common = ['--data', tmp_path / 'data', '--steps', '2', '--batch-size', '4']
     run('train', 'encoder', *common, '--out', tmp_path / 'encoder', *ENCODER)
     model = tmp_path / 'encoder' / 'model'
@@ -91,12 +97,12 @@ def test_a_masked_encoder_gets_a_new_predictor_of_the_published_recipe(
     assert (tmp_path / 'new' / 'curves.png').exists()
 
 
-def test_fine_tuning_takes_a_tenth_of_the_rate_and_any_size_of_images(
+def test_fine_tuning_takes_a_tenth_of_the_rate_and_images_of_the_size_of_the_model(
     tiny_episodes: Episodes, tiny_model: Path, tmp_path: Path
 ) -> None:
-    wide = tiny_episodes.images.repeat(3, axis=3)  # 32 x 96
-    episodes = Episodes(images=wide, states=tiny_episodes.states, seeds=tiny_episodes.seeds)
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', episodes)
+    larger = tiny_episodes.images.repeat(2, axis=2).repeat(2, axis=3)
+    episodes = Episodes(images=larger, states=tiny_episodes.states, seeds=tiny_episodes.seeds)
+    write_episodes(tmp_path / 'data', episodes)
     arguments = ['--data', tmp_path / 'data', '--model', tiny_model, '--out', tmp_path / 'run']
     described = ['--crop', 'square', '--ee-frame', 'my_flange']
     run('train', 'predictor', *arguments, '--steps', '2', '--batch-size', '2', *described)
@@ -106,20 +112,48 @@ def test_fine_tuning_takes_a_tenth_of_the_rate_and_any_size_of_images(
     assert config['planner']['num_samples'] == 8  # that of the model it started from
 
 
+def test_recorded_bags_become_a_fine_tuned_predictor_that_plans(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """The first tutorial of docs/training.md, on bags of 6 s."""
+    for seed in range(3):
+        write_bag(tmp_path / 'bags' / f'{seed}', make_motion(seed))
+    data, out = tmp_path / 'data', tmp_path / 'run'
+    run('data', 'convert', tmp_path / 'bags', '--out', data, '--step', '1.0', '--image-size', '32')
+    steps = ['--steps', '30', '--batch-size', '4', '--learning-rate', '0.003', '--piece', '5']
+    run('train', 'predictor', '--data', data, '--model', tiny_model, '--out', out, *steps)
+    checks = [line for line in log_of(out) if 'validation_one_step' in line]
+    assert checks[-1]['validation_one_step'] < 0.8 * checks[0]['validation_one_step']
+    now, goal = (make_motion().image_at(second) for second in (0, 3))
+    cv2.imwrite(str(tmp_path / 'now.png'), now)
+    cv2.imwrite(str(tmp_path / 'goal.png'), goal)
+    state = [str(number) for number in make_motion().states[0]]
+    images = ['--image', tmp_path / 'now.png', '--goal', tmp_path / 'goal.png']
+    report = tmp_path / 'plan.json'
+    run('plan', '--model', out / 'model', *images, '--state', *state, '--json', report)
+    assert np.isfinite(json.loads(report.read_text())['actions']).all()
+
+
 def test_an_official_checkpoint_is_fine_tuned_to_a_model_that_plans(
     official: Any, tiny_episodes: Episodes, tmp_path: Path
 ) -> None:
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
-    arguments = ['--data', tmp_path / 'data', '--model', official.ac_checkpoint]
+    write_episodes(tmp_path / 'data', tiny_episodes)
+    checkpoint = tmp_path / 'official' / official.ac_checkpoint.name
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(official.ac_checkpoint.read_bytes())
+    sizes = json.loads((official.folder / 'config.json').read_text())
+    for section in ('encoder', 'ac_predictor'):
+        sizes[section]['img_size'] = [32, 32]
+    (checkpoint.parent / 'config.json').write_text(json.dumps(sizes))
+    arguments = ['--data', tmp_path / 'data', '--model', checkpoint]
     steps = ['--steps', '25', '--batch-size', '4', '--learning-rate', '0.003', '--float32']
     run('train', 'predictor', *arguments, '--out', tmp_path / 'run', *steps)
-    log = [json.loads(line) for line in (tmp_path / 'run' / 'log.jsonl').open()]
-    checks = [line for line in log if 'validation_copy' in line]
+    checks = [line for line in log_of(tmp_path / 'run') if 'validation_copy' in line]
     assert checks[-1]['validation_one_step'] < 0.8 * checks[0]['validation_one_step']
     tuned = load_world_model(tmp_path / 'run' / 'model', device='cpu')
     assert tuned.config.crop == 'squash'
     assert tuned.config.planner['name'] == 'cem'
-    first = load_world_model(official.ac_checkpoint, device='cpu')
+    first = load_world_model(checkpoint, device='cpu')
     image = tiny_episodes.images[:1, 0]
     np.testing.assert_allclose(tuned.encode(image), first.encode(image), atol=1e-5)
     state, action = tiny_episodes.states[0, 0], np.full((1, 1, 7), 0.02)
@@ -141,7 +175,7 @@ def test_help_explains_recipes_defaults_and_what_comes_out(
 def test_an_unknown_architecture_is_one_clear_line(
     tiny_episodes: Episodes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
+    write_episodes(tmp_path / 'data', tiny_episodes)
     arguments = ['train', 'encoder', '--data', str(tmp_path / 'data'), '--out', str(tmp_path)]
     assert main([*arguments, '--architecture', 'vjepa2-vitx']) == 1
     (complaint,) = capsys.readouterr().err.splitlines()

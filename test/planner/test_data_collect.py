@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from vjepa_planner.data.collect import collect, CollectConfig, record_episode
+from vjepa_planner.data.dataset import open_dataset
 from vjepa_planner.data.episodes import CHECK_SEEDS_FROM, Episodes, load_episodes
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.geometry import compose_states, state_difference
@@ -108,11 +110,11 @@ def test_an_interrupted_collection_goes_on_and_equals_an_uninterrupted_one(
     assert next(progress) == 0
     assert next(progress) == 1
     progress.close()
-    (tmp_path / 'parts' / 'shard-000042.npz').unlink(missing_ok=True)
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / 'parts').iterdir()}
-    assert 1 <= len(kept) < 3
+    data = tmp_path / 'parts/data/chunk-000'
+    kept = {path: path.stat().st_mtime_ns for path in data.iterdir()}
+    assert len(kept) == 1
     progress = collect(SMALL, tmp_path / 'parts', processes=1)
-    assert list(progress) == list(range(len(kept), 4))
+    assert list(progress) == [1, 2, 3]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # only the missing ones
     resumed = load_episodes(tmp_path / 'parts')
     np.testing.assert_array_equal(resumed.images, whole.images)
@@ -120,18 +122,30 @@ def test_an_interrupted_collection_goes_on_and_equals_an_uninterrupted_one(
     assert list(collect(SMALL, tmp_path / 'parts')) == [3]  # nothing is left to do
 
 
-def test_more_episodes_complete_the_last_shard(tmp_path: Path) -> None:
+def test_episodes_say_where_they_come_from_and_how_long_a_step_lasts(tmp_path: Path) -> None:
+    for _ in collect(replace(SMALL, episodes=1), tmp_path):
+        pass
+    dataset = open_dataset(tmp_path)
+    assert dataset.step_duration == pytest.approx(0.66)
+    assert dataset.episodes[0].seed == 40
+    assert dataset.episodes[0].facts['ee_frame'] == 'fr3_hand_tcp'
+    assert dataset.episodes[0].facts['simulator'].startswith('MuJoCo ')
+
+
+def test_more_episodes_are_appended(tmp_path: Path) -> None:
     def config(episodes: int) -> CollectConfig:
         return CollectConfig(episodes=episodes, frames=2, image_size=16, shard_size=2)
 
     assert list(collect(config(1), tmp_path)) == [0, 1]
-    assert list(collect(config(2), tmp_path)) == [0, 2]
+    assert list(collect(config(2), tmp_path)) == [1, 2]
     assert load_episodes(tmp_path).seeds.tolist() == [0, 1]
     assert list(collect(config(1), tmp_path)) == [1]  # fewer are there already
     assert load_episodes(tmp_path).seeds.tolist() == [0, 1]
     longer = CollectConfig(episodes=2, frames=3, image_size=16, shard_size=2)
     with pytest.raises(InvalidInputError, match='2 frames of 16 px, wanted are 3 frames'):
         next(collect(longer, tmp_path))
+    with pytest.raises(InvalidInputError, match='other seeds than 5'):
+        next(collect(replace(config(1), seed=5), tmp_path))
 
 
 @pytest.mark.parametrize(

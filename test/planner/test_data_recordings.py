@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from made_recordings import write_episodes
 import numpy as np
 import pytest
 
-from vjepa_planner.data.episodes import Episodes, save_shard
+from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.data.recordings import load_recording, Recording
 from vjepa_planner.errors import InvalidInputError
 
@@ -30,10 +31,12 @@ def test_the_official_recording_is_read() -> None:
 
 
 def test_episodes_of_the_simulator_are_recordings(tiny_episodes: Episodes, tmp_path: Path) -> None:
-    save_shard(tmp_path / 'shard.npz', tiny_episodes)
-    recording = load_recording(tmp_path / 'shard.npz', episode=3)
+    saved_episodes = write_episodes(tmp_path / 'data', tiny_episodes)
+    recording = load_recording(saved_episodes, episode=3)
     np.testing.assert_array_equal(recording.images, tiny_episodes.images[3])
     np.testing.assert_array_equal(recording.states, tiny_episodes.states[3])
+    with pytest.raises(InvalidInputError, match='has the episodes 0 to 9; there is no episode 10'):
+        load_recording(saved_episodes, episode=10)
 
 
 def test_a_single_trajectory_needs_no_axis_for_episodes(tmp_path: Path) -> None:

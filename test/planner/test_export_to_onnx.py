@@ -17,6 +17,7 @@ import torch  # noqa: E402
 from vjepa_planner.backends import backend_class  # noqa: E402
 from vjepa_planner.backends.graphs import EncoderGraph, PredictorGraph  # noqa: E402
 from vjepa_planner.errors import InvalidInputError  # noqa: E402
+from vjepa_planner.export.programs import EncoderProgram  # noqa: E402
 from vjepa_planner.export.to_onnx import export_graph  # noqa: E402
 from vjepa_planner.networks import load_networks, save_model_directory  # noqa: E402
 
@@ -159,3 +160,13 @@ def test_a_shape_that_the_network_does_not_take_is_refused(model):
             model,
             model,
         )
+
+
+def test_ctrl_c_ends_an_export_wherever_it_comes(model, monkeypatch):
+    def interrupt(self, clip):
+        # As in the middle of one of torch's imports, which then fails for another reason.
+        raise AttributeError('module has no attribute') from KeyboardInterrupt()
+
+    monkeypatch.setattr(EncoderProgram, 'forward', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        export_graph(load_networks(model), ENCODER, 'float32', model, model)

@@ -17,11 +17,9 @@ from vjepa_planner.backends.graph_files import (
     locked,
     MANIFEST_FILE,
     register_graph,
-    safetensors_header,
-    safetensors_header_digest,
 )
 from vjepa_planner.backends.graphs import EncoderGraph, planning_graphs, PredictorGraph
-from vjepa_planner.errors import CheckpointError
+from vjepa_planner.errors import CheckpointError, VjepaPlannerError
 
 GRAPH = EncoderGraph(frames=2, height=32, width=48)
 
@@ -91,6 +89,29 @@ def test_a_graph_of_other_tensors_is_refused(tmp_path, weights, graph_file, tens
         find(tmp_path, weights)
 
 
+@pytest.mark.parametrize(
+    'config',
+    [
+        {'encoder': {'num_heads': 4}},
+        {'encoder': {'num_heads': 2}, 'layer_norm_eps': 1e-5},
+        {'encoder': {'num_heads': 2}, 'img_size': 64},
+    ],
+)
+def test_a_graph_of_other_sizes_that_no_shape_tells_is_refused(tmp_path, weights, config):
+    file = tmp_path / 'config.json'
+    file.write_text('{"encoder": {"num_heads": 2}, "planner": {}}')
+    path = tmp_path / graph_file_name(GRAPH, 'float32')
+    path.write_bytes(b'graph')
+    register_graph(path, weights)
+    file.write_text('{"encoder": {"num_heads": 2}, "planner": {"name": "cem"}}')
+    assert find(tmp_path, weights) == path
+    file.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r'made for other weights .*another config'):
+        find(tmp_path, weights)
+    register_graph(path, weights)
+    assert find(tmp_path, weights) == path
+
+
 def test_a_graph_for_new_weights_drops_those_for_old_ones(tmp_path, weights, graph_file):
     save_file({'weight': np.zeros((4, 4), np.float32)}, weights)
     newer = tmp_path / graph_file_name(GRAPH, 'float16')
@@ -111,23 +132,6 @@ def test_graphs_of_another_format_are_exported_again(tmp_path, weights, graph_fi
     content = json.loads((tmp_path / MANIFEST_FILE).read_text())
     (tmp_path / MANIFEST_FILE).write_text(json.dumps(content | {'format': 0}))
     assert find(tmp_path, weights) is None
-
-
-def test_the_header_tells_where_the_data_of_a_tensor_begins(weights):
-    save_file({'a': np.zeros(2, np.float32), 'b': np.arange(3, dtype=np.float32)}, weights)
-    header, start = safetensors_header(weights)
-    begin, end = header['b']['data_offsets']
-    data = weights.read_bytes()[start + begin : start + end]
-    assert np.frombuffer(data, np.float32).tolist() == [0, 1, 2]
-
-
-@pytest.mark.parametrize('content', [b'', b'\xff' * 16, b'\x02' + b'\0' * 7 + b'no'])
-def test_files_that_are_no_safetensors_are_refused(tmp_path, content):
-    path = tmp_path / 'broken.safetensors'
-    path.write_bytes(content)
-    for function in (safetensors_header, safetensors_header_digest):
-        with pytest.raises(CheckpointError, match=r'broken\.safetensors'):
-            function(path)
 
 
 def test_what_fails_half_way_leaves_the_file_as_it_was(tmp_path):
@@ -162,6 +166,15 @@ def test_one_process_at_a_time_changes_a_directory(tmp_path):
         order.append('first')
     thread.join()
     assert order == ['first', 'second']
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / 'file').touch()
+    with (
+        pytest.raises(VjepaPlannerError, match=r'file/cache cannot be made: .*set XDG_CACHE_HOME'),
+        locked(tmp_path / 'file' / 'cache'),
+    ):
+        pass
 
 
 def test_planning_needs_a_still_image_and_every_step_to_the_horizon():

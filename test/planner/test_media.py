@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import zlib
 
 import cv2
 import numpy as np
@@ -46,6 +47,17 @@ def test_an_image_is_read_as_rgb_whatever_its_kind(tmp_path: Path) -> None:
     assert read_image(tmp_path / 'alpha.png').shape == (16, 16, 3)
     cv2.imwrite(str(tmp_path / 'grey.png'), red[..., 2])
     assert read_image(tmp_path / 'grey.png')[3, 3].tolist() == [200, 200, 200]
+
+
+def test_a_picture_of_more_pixels_than_opencv_takes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'large.png'
+    cv2.imwrite(str(path), np.zeros((8, 8), np.uint8))
+    content = bytearray(path.read_bytes())
+    content[16:24] = (60_000).to_bytes(4, 'big') * 2  # width and height
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, 'big')
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match='cannot be read as an image'):
+        read_image(path)
 
 
 @pytest.mark.parametrize(('name', 'codec'), [('film.avi', 'MJPG'), ('film.mp4', 'mp4v')])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vjepa_planner.errors import CheckpointError, UnknownNameError
+from vjepa_planner.errors import CheckpointError, UnknownNameError, VjepaPlannerError
 from vjepa_planner.model_files import (
     available_models,
     download_folder,
@@ -40,6 +40,18 @@ def test_downloads_go_where_the_environment_says(monkeypatch, tmp_path):
     for invalid in ('', 'relative'):
         monkeypatch.setenv('XDG_CACHE_HOME', invalid)
         assert download_folder() == tmp_path / 'home' / '.cache' / 'vjepa_ros' / 'models'
+
+
+def test_a_user_without_home_directory_is_told_what_to_set(monkeypatch):
+    monkeypatch.delenv('VJEPA_MODELS')
+    monkeypatch.delenv('XDG_CACHE_HOME')
+
+    def homeless() -> Path:
+        raise RuntimeError('Could not determine home directory.')
+
+    monkeypatch.setattr(Path, 'home', homeless)
+    with pytest.raises(VjepaPlannerError, match='Set HOME or XDG_CACHE_HOME'):
+        download_folder()
 
 
 def test_a_downloaded_model_is_found_by_its_name(folder):

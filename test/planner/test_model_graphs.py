@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 import shutil
 import subprocess
 import sys
@@ -80,6 +82,17 @@ def test_a_checkpoint_of_the_official_layout_is_converted_once(official, cache):
     assert again.folder == graphs.folder
     assert weights.stat().st_mtime_ns == changed
     assert again.config['ac_predictor'] == load_networks(again.folder).config['ac_predictor']
+
+
+def test_a_config_that_changes_beside_a_checkpoint_is_noticed(official, tmp_path, cache):
+    path = Path(shutil.copy(official.ac_checkpoint, tmp_path))
+    config = json.loads((official.folder / 'config.json').read_text())
+    old = ModelGraphs(path, 'float32')
+    config['layer_norm_eps'] = 0.5
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    new = ModelGraphs(path, 'float32')
+    assert old.config['encoder']['layer_norm_eps'] != 0.5
+    assert new.config['encoder']['layer_norm_eps'] == 0.5
 
 
 def test_converting_keeps_the_weights_and_what_the_config_says(model, tmp_path):

@@ -195,6 +195,10 @@ def test_options_that_would_change_the_arithmetic_are_refused(option, value):
     'sizes',
     [
         {'num_heads': 3},
+        {'num_heads': 4.0},
+        {'num_heads': None},
+        {'layer_norm_eps': 0},
+        {'layer_norm_eps': 'small'},
         {'img_size': 40},
         {'depth': 0},
         {'img_size': [32, 32, 32]},

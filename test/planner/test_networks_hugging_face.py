@@ -123,12 +123,28 @@ def test_an_index_that_leads_elsewhere_is_refused(small, tmp_path):
     for content, said in (
         ({'weight_map': {'a': '../secret.safetensors'}}, 'points out of its directory'),
         ({'weight_map': {'a': 'absent.safetensors'}}, r'has no absent\.safetensors'),
+        ({'weight_map': {'a': ''}}, 'points out of its directory'),
         ({'weights': {}}, 'does not say which file'),
         ([], 'does not say which file'),
     ):
         index.write_text(json.dumps(content))
         with pytest.raises(CheckpointError, match=said):
             load_networks(tmp_path)
+
+
+@pytest.mark.parametrize('kinds', [('query',), ('query', 'key', 'value')])
+def test_queries_that_do_not_fit_keys_and_values_are_listed(directory, kinds):
+    file = directory / 'model.safetensors'
+    tensors = safetensors_torch.load_file(file)
+    name = 'encoder.layer.0.attention.{}.weight'
+    for odd in (
+        torch.ones(tensors[name.format('query')].shape, dtype=torch.int32),
+        torch.ones(()),
+    ):
+        changed = {name.format(kind): odd.clone() for kind in kinds}
+        safetensors_torch.save_file(tensors | changed, file)
+        with pytest.raises(CheckpointError, match=r'blocks\.0\.attn\.q(uery|kv)\.weight'):
+            load_networks(directory)
 
 
 def test_names_of_the_earlier_converter_are_understood(directory, small):

@@ -31,6 +31,13 @@ def test_it_names_the_provider_that_computes(backend):
     assert backend.name == f'ONNX Runtime {ort.__version__} with CPUExecutionProvider'
 
 
+@pytest.mark.parametrize(('value', 'threads'), [('3', 3), ('2,1', 2), ('', 0), ('all', 0)])
+def test_threads_are_counted_as_openmp_is_told_to(tmp_path, monkeypatch, value, threads):
+    monkeypatch.setenv('OMP_NUM_THREADS', value)
+    options = onnxruntime_backend._session_options(tmp_path)
+    assert options.intra_op_num_threads == threads
+
+
 @pytest.mark.skipif(HAS_CUDA, reason='this ONNX Runtime has CUDA')
 def test_a_gpu_that_is_not_there_is_refused_and_nothing_else_is_taken(tiny_model):
     with pytest.raises(InvalidInputError, match=r'no CUDAExecutionProvider, only .*CPUExecution'):

@@ -15,7 +15,6 @@ from vjepa_planner.training.augmentation import Crops, draw_crops, draw_jitter
 from vjepa_planner.training.batches import (
     actions_between,
     check_length,
-    fit_images,
     frames_to_clips,
     images_to_clips,
     load_frames,
@@ -48,24 +47,6 @@ def test_a_clip_of_frames_has_their_colours_in_their_order() -> None:
     assert clip.shape == (1, 3, 4, 16, 16)
     stills = images_to_clips(frames)  # (1, 4, 3, 2, 16, 16)
     torch.testing.assert_close(clip, stills[:, :, :, 0].transpose(1, 2), rtol=0, atol=0)
-
-
-def test_images_are_fitted_to_a_model_as_planning_crops_them() -> None:
-    rng = np.random.default_rng(0)
-    wide = Episodes(
-        images=rng.integers(0, 256, (2, 2, 24, 64, 3), dtype=np.uint8),
-        states=np.zeros((2, 2, 7), np.float32),
-        seeds=np.arange(2),
-    )
-    for crop in ('square', 'squash'):
-        fitted = fit_images(wide, (16, 16), crop)
-        every = load_frames(fitted, np.array([0, 1]), np.array([[0, 1], [0, 1]]))
-        planned = ImagePreprocessor(16, crop)(wide.images.reshape(4, 24, 64, 3))
-        # Rounded to uint8: half a grey level of the smallest deviation.
-        np.testing.assert_allclose(
-            images_to_clips(every).flatten(0, 1).numpy(), planned, atol=0.51 / 255 / 0.224
-        )
-    assert fit_images(fitted, (16, 16), 'square') is fitted
 
 
 def test_actions_are_the_differences_of_states() -> None:

@@ -12,11 +12,12 @@ import sys
 import threading
 import time
 
+from made_recordings import write_episodes
 import pytest
 import torch
 
 from vjepa_planner.cli import main
-from vjepa_planner.data.episodes import Episodes, save_shard
+from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.training.interruption import deferred_interruption
 from vjepa_planner.training.run import read_log
 
@@ -56,7 +57,7 @@ def test_outside_the_main_thread_nothing_is_changed() -> None:
 
 @pytest.fixture
 def arguments(tiny_episodes: Episodes, tmp_path: Path) -> list[str]:
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', tiny_episodes)
+    write_episodes(tmp_path / 'data', tiny_episodes)
     sizes = ['--width', '64', '--depth', '1', '--predictor-width', '64', '--predictor-depth', '1']
     often = ['--log-every', '1', '--save-every', '7', '--evaluate-every', '25', '--keep-going']
     return [

@@ -8,11 +8,12 @@ from pathlib import Path
 import subprocess
 import sys
 
+from made_recordings import write_episodes
 import pytest
 import torch
 
 from vjepa_planner.cli import main
-from vjepa_planner.data.episodes import Episodes, save_shard
+from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.training.processes import Processes, started_processes
 from vjepa_planner.training.run import read_log
@@ -66,7 +67,7 @@ def test_two_processes_give_the_numbers_of_one(
         states=tiny_episodes.states,
         seeds=tiny_episodes.seeds,
     )
-    save_shard(tmp_path / 'data' / 'shard-000000.npz', square)
+    write_episodes(tmp_path / 'data', square)
     arguments = ['train', *PARTS[part], *COMMON, '--data', str(tmp_path / 'data')]
     if part == 'predictor':
         arguments += ['--model', str(tiny_model)]

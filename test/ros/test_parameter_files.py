@@ -15,6 +15,7 @@ from vjepa_ros.commander_node import CommanderNode  # noqa: E402
 from vjepa_ros.encoder_node import EncoderNode  # noqa: E402
 from vjepa_ros.goal_node import GoalNode  # noqa: E402
 from vjepa_ros.planner_node import PlannerNode  # noqa: E402
+from vjepa_ros.recorder_node import RecorderNode  # noqa: E402
 from vjepa_ros.simulator_node import SimulatorNode  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,7 @@ CLASSES = {
     'encoder': EncoderNode,
     'goal': GoalNode,
     'planner': PlannerNode,
+    'recorder': RecorderNode,
     'simulator': SimulatorNode,
 }
 SECTIONS = [

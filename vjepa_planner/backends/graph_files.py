@@ -2,14 +2,16 @@
 """Where graphs lie, and whether those that lie there may be executed.
 
 Graphs are ONNX files that hold no weights: they refer to the bytes of a safetensors file. Beside
-them, ``graphs.json`` says which graphs there are and what the weights looked like::
+them, ``graphs.json`` says which graphs there are and what the network looked like::
 
     {"format": 1,
      "weights": {"encoder.safetensors": "<sha256 of its header>", ...},
+     "sizes": {"encoder.safetensors": "<sha256 of what config.json says about it>", ...},
      "graphs": {"encoder-2x256x256-float32.onnx": "<sha256 of the file>", ...}}
 
 The header of a weights file holds the name, shape and place of every tensor. While it stays the
-same, new values may be written under it and the graphs still fit.
+same, and the sizes that no shape tells, such as the number of heads, new values may be written
+under it and the graphs still fit.
 """
 
 from __future__ import annotations
@@ -25,10 +27,18 @@ import shutil
 from typing import Any
 
 from vjepa_planner.backends.graphs import Graph
-from vjepa_planner.errors import CheckpointError
+from vjepa_planner.errors import CheckpointError, VjepaPlannerError
+from vjepa_planner.model_directory import (
+    CONFIG_FILE,
+    ENCODER_FILE,
+    PREDICTOR_FILE,
+    read_config_file,
+)
+from vjepa_planner.safetensors_header import read_safetensors_header
 
 MANIFEST_FILE = 'graphs.json'
 _FORMAT = 1
+_SECTIONS = {ENCODER_FILE: 'encoder', PREDICTOR_FILE: 'ac_predictor'}
 
 
 def graph_file_name(graph: Graph, precision: str) -> str:
@@ -56,9 +66,10 @@ def find_graph(folder: Path, graph: Graph, precision: str, weights: Path) -> Pat
         return None
     if not path.is_file() or sha256_of_file(path) != expected:
         raise CheckpointError(f'{path} is missing or damaged. {_advice(folder)}')
-    if safetensors_header_digest(weights) != manifest['weights'].get(weights.name):
+    if not _fits(manifest, weights):
         raise CheckpointError(
-            f'{path} was made for other weights than {weights}. {_advice(folder)}'
+            f'{path} was made for other weights than {weights}, or another config.json. '
+            f'{_advice(folder)}'
         )
     return path
 
@@ -66,11 +77,11 @@ def find_graph(folder: Path, graph: Graph, precision: str, weights: Path) -> Pat
 def register_graph(path: Path, weights: Path) -> None:
     """Enter a new graph into the manifest of its directory, under :func:`locked`."""
     manifest = read_manifest(path.parent)
-    header = safetensors_header_digest(weights)
-    if manifest['weights'].get(weights.name, header) != header:
-        manifest['graphs'] = {}  # all of them were made for other weights
-        manifest['weights'] = {}
-    manifest['weights'][weights.name] = header
+    if weights.name in manifest['weights'] and not _fits(manifest, weights):
+        # All of them were made for other weights.
+        manifest |= {'graphs': {}, 'weights': {}, 'sizes': {}}
+    manifest['weights'][weights.name] = safetensors_header_digest(weights)
+    manifest['sizes'][weights.name] = sizes_digest(weights)
     manifest['graphs'][path.name] = sha256_of_file(path)
     with atomic_path(path.parent / MANIFEST_FILE) as part:
         part.write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n', encoding='utf-8')
@@ -86,7 +97,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
         if manifest['format'] == _FORMAT:
-            return {'format': _FORMAT} | {
+            sizes = dict(manifest.get('sizes', {}))  # absent in those of the first days
+            return {'format': _FORMAT, 'sizes': sizes} | {
                 key: dict(manifest[key]) for key in ('weights', 'graphs')
             }
     except FileNotFoundError:
@@ -95,31 +107,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f'{path} cannot be read ({error}). Remove it. {_advice(folder)}'
         ) from error
-    return {'format': _FORMAT, 'weights': {}, 'graphs': {}}
-
-
-def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the header of a safetensors file and the offset of the data behind it [bytes].
-
-    Raises:
-        CheckpointError: The file is missing or has no such header.
-    """
-    try:
-        with path.open('rb') as file:
-            length = int.from_bytes(file.read(8), 'little')
-            if length > path.stat().st_size:
-                raise ValueError('the header is longer than the file')
-            header: dict[str, Any] = json.loads(file.read(length))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f'{path} cannot be read as a safetensors file: {error}.') from error
-    return header, 8 + length
+    return {'format': _FORMAT, 'weights': {}, 'sizes': {}, 'graphs': {}}
 
 
 def safetensors_header_digest(path: Path) -> str:
     """Return the SHA-256 of names, types, shapes and places of the tensors of a file."""
-    header, start = safetensors_header(path)
-    header.pop('__metadata__', None)
+    header, start = read_safetensors_header(path)
     return hashlib.sha256(json.dumps([start, header], sort_keys=True).encode()).hexdigest()
+
+
+def sizes_digest(weights: Path) -> str:
+    """Return the SHA-256 of what the ``config.json`` beside a weights file says of its network."""
+    config = read_config_file(weights.parent / CONFIG_FILE) or {}
+    sizes = [config.get(key) for key in (_SECTIONS[weights.name], 'img_size', 'layer_norm_eps')]
+    return hashlib.sha256(json.dumps(sizes, sort_keys=True).encode()).hexdigest()
+
+
+def _fits(manifest: dict[str, Any], weights: Path) -> bool:
+    header, sizes = safetensors_header_digest(weights), sizes_digest(weights)
+    return bool(
+        manifest['weights'].get(weights.name) == header
+        and manifest['sizes'].get(weights.name, sizes) == sizes
+    )
 
 
 def sha256_of_file(path: Path) -> str:
@@ -147,8 +156,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a directory; it is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Let one process at a time change a directory; it is made if need be.
+
+    Raises:
+        VjepaPlannerError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VjepaPlannerError(
+            f'the directory {folder} cannot be made: {error}. Give another one; for the cache, '
+            'set XDG_CACHE_HOME.'
+        ) from error
     directory = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)

@@ -17,7 +17,7 @@ from vjepa_planner.backends.graph_files import atomic_path, find_graph, locked
 from vjepa_planner.backends.graphs import Graph
 from vjepa_planner.cache import cache_folder
 from vjepa_planner.errors import CheckpointError, InvalidInputError, requires_extra
-from vjepa_planner.model_directory import is_model_directory, read_model_config
+from vjepa_planner.model_directory import CONFIG_FILE, is_model_directory, read_model_config
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class ModelGraphs:
             CheckpointError: The model cannot be read.
             MissingDependencyError: It has to be converted, and torch is not installed.
         """
-        cache = cache_folder() / 'graphs' / f'{path.stem}-{_fingerprint(path)}'
+        cache = cache_folder() / 'graphs' / f'{path.resolve().stem}-{_fingerprint(path)}'
         self._exports = folder or cache
         self.folder = path if is_model_directory(path) else self._exports
         if not is_model_directory(self.folder):
@@ -128,8 +128,39 @@ def convert(path: Path, folder: Path) -> None:
             save_model_directory(part, networks.encoder, networks.predictor, networks.config)
 
 
+def write_model_directory(path: Path, folder: Path) -> None:
+    """Write a model directory as :func:`convert` does, where a user wants it.
+
+    Args:
+        path: A checkpoint of any layout.
+        folder: The model directory; the same model may be there already, to get more graphs.
+
+    Raises:
+        InvalidInputError: Another model is there.
+        CheckpointError: The checkpoint, or what is there, cannot be read.
+        MissingDependencyError: torch is not installed.
+    """
+    if not is_model_directory(folder):
+        convert(path, folder)
+        return
+    with requires_extra(f'comparing {folder} with {path}', 'export'):
+        from vjepa_planner.backends.loading import load_model_networks
+        from vjepa_planner.networks import are_equal
+    if not are_equal(load_model_networks(path), load_model_networks(folder)):
+        raise InvalidInputError(
+            f'{folder} holds another model than {path}: nothing was written. Remove it, or give '
+            'another directory.'
+        )
+
+
 def _fingerprint(path: Path) -> str:
-    """Return a name for a checkpoint that changes when its files do."""
+    """Return a name for a checkpoint that changes when its files do.
+
+    With ``config.json`` where it is converted; otherwise that one is read each time.
+    """
     files = sorted(path.glob('*.safetensors')) if path.is_dir() else [path]
+    config = (path if path.is_dir() else path.parent) / CONFIG_FILE
+    if config.is_file() and not is_model_directory(path):
+        files.append(config)
     status = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((path.resolve(), status)).encode()).hexdigest()[:16]

@@ -122,7 +122,9 @@ def _session_options(weights_folder: Path) -> ort.SessionOptions:
     }.items():
         options.add_session_config_entry(key, value)
     options.log_severity_level = 3  # errors
-    options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS') or 0)  # 0: all cores
+    # Of a list, as OpenMP takes it, the outermost level counts. 0: all cores.
+    threads = os.environ.get('OMP_NUM_THREADS', '').partition(',')[0].strip()
+    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     return options
 
 

@@ -18,7 +18,7 @@ from vjepa_planner.backends.graphs import EncoderGraph, Graph
 from vjepa_planner.backends.model_graphs import ModelGraphs
 from vjepa_planner.backends.tensorrt_engine import build_engine, load_engine
 from vjepa_planner.cache import cache_folder
-from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.types import FloatArray
 
 
@@ -44,6 +44,7 @@ class TensorRTBackend(GraphBackend[Tensor]):
         self.name = f'TensorRT {trt.__version__}'
         self.device = str(self._device)
         self._cache = EngineCache(cache_folder() / 'engines')
+        self._digests: dict[Path, str] = {}
 
     @classmethod
     def load(cls, path: Path, device: str, precision: str) -> TensorRTBackend:
@@ -54,8 +55,14 @@ class TensorRTBackend(GraphBackend[Tensor]):
     def open_session(self, graph: Graph) -> GraphSession[Tensor]:
         """Load an engine, built now where there is none; see :class:`GraphBackend`."""
         with torch.cuda.device(self._device):
-            plan = self._cache.load(self._key(graph)) or self._build(graph)
-            engine = load_engine(plan, graph.name)
+            kept = self._cache.load(self._key(graph))
+            # Also built where a driver that changed refuses the one that was kept.
+            engine = (kept and load_engine(kept)) or load_engine(self._build(graph))
+            if engine is None:
+                raise InvalidInputError(
+                    f'TensorRT {trt.__version__} refuses the engine of {graph.name} that it built '
+                    'itself; its messages are above.'
+                )
             return _Session(engine, graph, self._batches(graph), self._device)
 
     def build_only(self, graph: Graph) -> Path:
@@ -86,7 +93,7 @@ class TensorRTBackend(GraphBackend[Tensor]):
         gpu = torch.cuda.get_device_properties(self._device)
         return EngineKey(
             graph=sha256_of_file(self._graphs.file(graph)),
-            weights=sha256_of_file(self._graphs.weights(graph)),
+            weights=self._digest_of_weights(self._graphs.weights(graph)),
             precision=self._graphs.precision,
             batches=self._batches(graph),
             tensorrt=trt.__version__,
@@ -94,6 +101,12 @@ class TensorRTBackend(GraphBackend[Tensor]):
             compute_capability=f'{gpu.major}.{gpu.minor}',
             cuda=str(torch.version.cuda),
         )
+
+    def _digest_of_weights(self, path: Path) -> str:
+        """Return the SHA-256 of gigabytes that several graphs share, computed once."""
+        if path not in self._digests:
+            self._digests[path] = sha256_of_file(path)
+        return self._digests[path]
 
 
 class _Session(GraphSession[Tensor]):
@@ -108,6 +121,10 @@ class _Session(GraphSession[Tensor]):
     ) -> None:
         self._engine = engine
         self._context = engine.create_execution_context()
+        if self._context is None:
+            raise VjepaPlannerError(
+                f'the memory of {device} is too small for {graph.name}: close what else uses it.'
+            )
         self._graph = graph
         self._batches = batches
         self._device = device
@@ -131,7 +148,7 @@ class _Session(GraphSession[Tensor]):
             for name, tensor in tensors.items():
                 self._context.set_tensor_address(name, tensor.data_ptr())
             if not self._context.execute_async_v3(self._stream.cuda_stream):
-                raise RuntimeError(f'TensorRT could not execute {self._graph.name}.')
+                raise VjepaPlannerError(f'TensorRT could not execute {self._graph.name}.')
             self._stream.synchronize()  # before the inputs may be dropped
         return tuple(tensors[name] for name in outputs)
 
@@ -140,9 +157,11 @@ class _Session(GraphSession[Tensor]):
         return array
 
     def _choose_profile(self, profile: int) -> None:
-        if profile != self._profile:
-            self._context.set_optimization_profile_async(profile, self._stream.cuda_stream)
-            self._profile = profile
+        if profile == self._profile:
+            return
+        if not self._context.set_optimization_profile_async(profile, self._stream.cuda_stream):
+            raise VjepaPlannerError(f'TensorRT has no profile {profile} of {self._graph.name}.')
+        self._profile = profile
 
 
 def _resolve_device(device: str) -> torch.device:

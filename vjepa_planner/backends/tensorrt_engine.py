@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from vjepa_planner.backends.graph_files import atomic_path
 from vjepa_planner.backends.graphs import Graph
-from vjepa_planner.errors import CheckpointError, InvalidInputError
+from vjepa_planner.errors import CheckpointError
 
 LOGGER = trt.Logger(trt.Logger.ERROR)
 
@@ -33,6 +33,7 @@ def build_engine(
 
     Raises:
         CheckpointError: TensorRT cannot parse the graph or build it.
+        KeyboardInterrupt: The user did not want to wait.
     """
     builder = trt.Builder(LOGGER)
     # Version 11 accepts the flag and is always strongly typed.
@@ -46,12 +47,15 @@ def build_engine(
     config = builder.create_builder_config()
     for batch in batches:
         config.add_optimization_profile(_profile(builder, network, graph, batch))
-    config.progress_monitor = _Progress(graph.name)
-    cache = config.create_timing_cache(
-        timing_cache.read_bytes() if timing_cache.is_file() else b''
-    )
+    progress = _Progress(graph.name)
+    config.progress_monitor = progress
+    known = timing_cache.read_bytes() if timing_cache.is_file() else b''
+    # None where it is damaged: then as if there were none.
+    cache = config.create_timing_cache(known) or config.create_timing_cache(b'')
     config.set_timing_cache(cache, ignore_mismatch=True)
     plan = builder.build_serialized_network(network, config)
+    if progress.interrupted:
+        raise KeyboardInterrupt
     if plan is None:
         raise CheckpointError(
             f'TensorRT {trt.__version__} could not build {file}; its messages are above. Most '
@@ -63,18 +67,9 @@ def build_engine(
     return bytes(plan)
 
 
-def load_engine(plan: bytes, name: str) -> trt.ICudaEngine:
-    """Return an engine from its serialised form.
-
-    Raises:
-        InvalidInputError: This TensorRT refuses it.
-    """
-    engine = trt.Runtime(LOGGER).deserialize_cuda_engine(plan)
-    if engine is None:
-        raise InvalidInputError(
-            f'TensorRT {trt.__version__} refuses the engine of {name}; its messages are above.'
-        )
-    return engine
+def load_engine(plan: bytes) -> trt.ICudaEngine | None:
+    """Return an engine from its serialised form, None where this TensorRT refuses it."""
+    return trt.Runtime(LOGGER).deserialize_cuda_engine(plan)  # which keeps the runtime alive
 
 
 def _profile(
@@ -91,10 +86,17 @@ def _profile(
 
 
 class _Progress(trt.IProgressMonitor):  # type: ignore[misc]
-    """Shows the outermost phase of a build as a bar."""
+    """Shows the outermost phase of a build as a bar.
+
+    TensorRT swallows exceptions of its callbacks, and with them Ctrl-C.
+
+    Attributes:
+        interrupted: Whether Ctrl-C ended the build.
+    """
 
     def __init__(self, name: str) -> None:
         trt.IProgressMonitor.__init__(self)  # pybind11 needs it by name
+        self.interrupted = False
         self._name = name
         self._outermost = ''
         self._bar: tqdm[None] | None = None
@@ -105,9 +107,12 @@ class _Progress(trt.IProgressMonitor):  # type: ignore[misc]
             self._bar = tqdm(total=num_steps, desc=f'{self._name}: {phase_name}', unit='step')
 
     def step_complete(self, phase_name: str, step: int) -> bool:
-        if phase_name == self._outermost and self._bar is not None:
-            self._bar.update()
-        return True  # go on
+        try:
+            if phase_name == self._outermost and self._bar is not None:
+                self._bar.update()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        return not self.interrupted
 
     def phase_finish(self, phase_name: str) -> None:
         if phase_name == self._outermost and self._bar is not None:

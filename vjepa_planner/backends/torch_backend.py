@@ -160,11 +160,13 @@ def _resolve_device(device: str) -> torch.device:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
         resolved = torch.device(device)
+        if resolved.type == 'meta':
+            raise ValueError('it computes nothing')
         torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InvalidInputError(
-            f'device {device!r} is not available: {reason} Use auto, cpu, or cuda on a machine '
-            'with an NVIDIA GPU and a CUDA build of torch.'
+            f'device {device!r} is not available: {reason.rstrip(".")}. Use auto, cpu, or cuda on '
+            'a machine with an NVIDIA GPU and a CUDA build of torch.'
         ) from error
     return resolved

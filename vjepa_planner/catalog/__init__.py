@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vjepa_planner.catalog.encoders import ENCODERS, ENCODERS_21
-from vjepa_planner.catalog.entry import CatalogEntry, CONFIG_FILE, format_bytes, RemoteFile
+from vjepa_planner.catalog.entry import CatalogEntry, format_bytes, RemoteFile
 from vjepa_planner.catalog.world_models import WORLD_MODELS
 from vjepa_planner.errors import UnknownNameError
 
@@ -42,7 +42,6 @@ def entry_for_path(path: Path) -> CatalogEntry | None:
 
 __all__ = [
     'CATALOG',
-    'CONFIG_FILE',
     'CatalogEntry',
     'RemoteFile',
     'entry_for_path',

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from vjepa_planner.catalog.entry import (
     CatalogEntry,
-    CONFIG_FILE,
     RemoteFile,
     training_file_size,
     weights_size,
 )
+from vjepa_planner.model_directory import CONFIG_FILE
 
 META = 'https://dl.fbaipublicfiles.com/vjepa2'
 REPOSITORY = 'https://github.com/facebookresearch/vjepa2'

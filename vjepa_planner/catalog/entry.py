@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.model_directory import CONFIG_FILE
 
-CONFIG_FILE = 'config.json'
 _BYTES_PER_PARAMETER = 4  # all of them are float32
 
 

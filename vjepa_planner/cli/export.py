@@ -82,10 +82,10 @@ def _export(path: Path, options: argparse.Namespace) -> list[Path]:
     from tqdm import tqdm
 
     from vjepa_planner.backends.graphs import planning_graphs
-    from vjepa_planner.backends.model_graphs import convert, ModelGraphs
+    from vjepa_planner.backends.model_graphs import ModelGraphs, write_model_directory
 
     if options.out is not None and options.out.resolve() != path.resolve():
-        convert(path, options.out)
+        write_model_directory(path, options.out)
         path = options.out
     graphs = ModelGraphs(path, options.precision, options.out)
     wanted = planning_graphs(graphs.config, options.horizon)

@@ -117,7 +117,7 @@ def read_clip(
         clip = preprocessor.clip(frames)
     except FootageEndError as error:
         raise InvalidInputError(f'{error} {_advice(error.count, indices, tubelet)}') from error
-    if len(indices) == 1 and encoder.get('img_temporal_dim_size') != 1:
+    if len(indices) == 1 and encoder.get('version') != '2.1':
         clip = clip.repeat(tubelet, axis=2)
     return clip
 

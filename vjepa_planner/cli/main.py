@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from vjepa_planner.cli import (
     collect,
+    data,
     demo,
     encode,
     energy,
@@ -24,8 +25,9 @@ from vjepa_planner.cli import (
 )
 from vjepa_planner.errors import VjepaPlannerError
 
-_COMMANDS = (demo, encode, plan, energy, evaluate, models, export, collect, train)
+_COMMANDS = (demo, encode, plan, energy, evaluate, models, export, collect, data, train)
 _INTERRUPTED = 130
+_BROKEN_PIPE = 141  # as of a program that SIGPIPE ends
 # OpenCV and its FFmpeg would print lines of their own beside ours about files they cannot read.
 _SILENT_OPENCV = {'OPENCV_LOG_LEVEL': 'OFF', 'OPENCV_FFMPEG_LOGLEVEL': '-8'}
 
@@ -37,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process if left out.
 
     Returns:
-        The exit status: 0, 1 for an error of ours, 130 after Ctrl-C; argparse exits with 2.
+        The exit status: 0, 1 for an error of ours, 130 after Ctrl-C, 141 where nobody reads the
+        output any more; argparse exits with 2.
     """
     for variable, silent in _SILENT_OPENCV.items():
         os.environ.setdefault(variable, silent)
@@ -45,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = parser.parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        print(end='', flush=True)  # while an error in writing is still ours to report
+        return status
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith('vjepa_planner'):
             raise
@@ -55,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        return _BROKEN_PIPE
     except (VjepaPlannerError, OSError) as error:
         print(f'vjepa {options.command}: {error}', file=sys.stderr)
         return 1

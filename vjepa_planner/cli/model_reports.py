@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vjepa_planner.catalog import CATALOG, CatalogEntry, CONFIG_FILE, format_bytes, RemoteFile
+from vjepa_planner.catalog import CATALOG, CatalogEntry, format_bytes, RemoteFile
 from vjepa_planner.errors import CheckpointError
+from vjepa_planner.model_directory import read_model_config
 from vjepa_planner.model_files import (
     available_models,
     download_folder,
@@ -56,7 +57,7 @@ def _presence(entry: CatalogEntry) -> str:
 
 def _local_row(directory: Path) -> dict[str, str]:
     try:
-        config = _read_config(directory)
+        config = read_model_config(directory)
     except CheckpointError:  # one broken directory must not hide the others
         return {**dict.fromkeys(ROW, '-'), 'name': directory.name, 'here': 'damaged config.json'}
     files = [path for path in directory.iterdir() if path.is_file()]
@@ -69,20 +70,9 @@ def _local_row(directory: Path) -> dict[str, str]:
     }
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
-    path = directory / CONFIG_FILE
-    try:
-        config = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise CheckpointError(f'{path} is not valid JSON: {error}.') from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f'{path} must hold a JSON object, got {type(config).__name__}.')
-    return config
-
-
 def describe_local(directory: Path) -> tuple[str, dict[str, Any]]:
     """Return text and data about a model directory of this machine."""
-    config = _read_config(directory)
+    config = read_model_config(directory)
     row = _local_row(directory)
     card = directory / 'README.md'
     lines = [

@@ -177,7 +177,8 @@ def _progress(label: str) -> Iterator[Report]:
     """Give a function that shows bytes in a bar; a count that falls back starts another one."""
     from tqdm import tqdm
 
-    bar = tqdm(desc=label, unit='B', unit_scale=True, mininterval=0.5, leave=False)
+    # Nothing is shown of what takes less than a second.
+    bar = tqdm(desc=label, unit='B', unit_scale=True, mininterval=0.5, leave=False, delay=1)
 
     def report(done: int, total: int | None) -> None:
         if done < bar.n:

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain
+from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from vjepa_planner.cli.train_options import (
@@ -16,6 +17,7 @@ from vjepa_planner.cli.train_options import (
     PUBLISHED,
     SIMULATOR,
 )
+from vjepa_planner.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from vjepa_planner.data.episodes import Episodes
@@ -76,7 +78,12 @@ def run_encoder(options: argparse.Namespace) -> int:
     from vjepa_planner.training.starting import start_encoder_training
     from vjepa_planner.training.train_encoder import train_encoder
 
-    episodes = load_episodes(options.data)
+    episodes = load_episodes(
+        options.data,
+        frames=options.piece,
+        image_size=options.image_size,
+        **given(options, 'crop'),
+    )
     height, width = episodes.images.shape[2:4]
     config = _encoder_config(options, episodes)
     start = start_encoder_training(
@@ -99,7 +106,7 @@ def run_encoder(options: argparse.Namespace) -> int:
         )
         _show(progress, config.steps, processes)
         if processes.is_main:
-            settings = {**SIMULATOR_SETTINGS, **start.settings}
+            settings = {**SIMULATOR_SETTINGS, **start.settings, **given(options, 'crop')}
             history = _history(start, 'encoder', config, episodes)
             step = export_model(
                 options.out,
@@ -117,18 +124,22 @@ def run_predictor(options: argparse.Namespace) -> int:
     from vjepa_planner.data.episodes import load_episodes
     from vjepa_planner.model_files import find_model
     from vjepa_planner.networks import ACPredictor
-    from vjepa_planner.training.batches import fit_images
     from vjepa_planner.training.export import export_model
     from vjepa_planner.training.processes import started_processes
     from vjepa_planner.training.starting import start_predictor_training
     from vjepa_planner.training.train_predictor import train_predictor
 
-    episodes = load_episodes(options.data)
+    _check_data(options.data)  # before weights are read, which takes longer
     start = start_predictor_training(
         find_model(options.model), _sizes(options), scratch=options.scratch, seed=options.seed
     )
     settings = {**start.settings, **given(options, 'crop', 'ee_frame')}
-    episodes = fit_images(episodes, start.encoder.config.img_size, settings['crop'])
+    episodes = load_episodes(
+        options.data,
+        frames=options.piece,
+        image_size=start.encoder.config.img_size[0],
+        crop=settings['crop'],
+    )
     config = _predictor_config(options, episodes, start)
     assert isinstance(start.predictor, ACPredictor)
     with started_processes(options.device) as processes:
@@ -154,6 +165,14 @@ def run_predictor(options: argparse.Namespace) -> int:
             )
             print(f'model: {options.out / "model"} (step {step})')
     return 0
+
+
+def _check_data(path: Path) -> None:
+    if not path.is_dir():
+        raise InvalidInputError(
+            f'no episodes in {path}. Make some with: vjepa collect --out {path}, or from '
+            'recordings of yours with: vjepa data convert'
+        )
 
 
 def _encoder_config(

@@ -29,6 +29,9 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         learning_rate='5.25e-4, as published; simulator: 8e-4',
         export='last',
     )
+    parser.add_argument(
+        '--image-size', type=int, metavar='PIXELS', help='(default: that of the episodes)'
+    )
     size = parser.add_argument_group('where to start')
     size.add_argument(
         '--model', help='weights to start from: official, Hugging Face or own (default: none)'
@@ -95,7 +98,6 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
     _add_architecture(size, 'predictor')
     _add_predictor_size(size, width=128, depth=4)
     camera = parser.add_argument_group('what goes with the model')
-    add_crop_option(camera)
     camera.add_argument(
         '--ee-frame',
         help='frame that the states of the episodes are of (default: what the model says)',
@@ -110,8 +112,21 @@ def _add_common(
     learning_rate: str,
     export: str,
 ) -> None:
-    parser.add_argument('--data', type=Path, required=True, help='directory of "vjepa collect"')
+    parser.add_argument(
+        '--data',
+        type=Path,
+        required=True,
+        help='dataset: of "vjepa collect", "vjepa data convert", the recorder, or LeRobot',
+    )
     parser.add_argument('--out', type=Path, required=True, help='directory of the run')
+    parser.add_argument(
+        '--piece',
+        type=int,
+        metavar='FRAMES',
+        help='cut episodes into pieces of so many frames; needed where they differ in length '
+        '(default: whole episodes)',
+    )
+    add_crop_option(parser)
     parser.add_argument('--steps', type=int, help=f'in all (default: {steps})')
     parser.add_argument(
         '--batch-size', type=int, help=f'over all processes (default: {batch_size})'

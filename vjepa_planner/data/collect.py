@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import as_completed, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 import multiprocessing
 from pathlib import Path
 import signal
 
 import cv2
+import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from vjepa_planner.data.episodes import CHECK_SEEDS_FROM, describe_shard, Episodes, save_shard
+from vjepa_planner.data.dataset import is_dataset, open_dataset
+from vjepa_planner.data.dataset_writer import DatasetWriter
+from vjepa_planner.data.episode import Episode
+from vjepa_planner.data.episodes import CHECK_SEEDS_FROM
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_planner.simulation import (
@@ -41,7 +45,7 @@ class CollectConfig:
         image_size: Size of the stored images [px]; they are rendered at twice that.
         max_translation: Largest displacement of one step along each axis [m].
         seed: Seed of the first episode; the others count up from it.
-        shard_size: Episodes of one file.
+        shard_size: Episodes that a process makes at a time and that reach the disk together.
     """
 
     episodes: int = 3000
@@ -66,11 +70,11 @@ class CollectConfig:
 
 
 def collect(config: CollectConfig, directory: Path, processes: int = 1) -> Iterator[int]:
-    """Write the shards that are not there yet.
+    """Append the episodes that are not there yet to a dataset, in the order of their seeds.
 
     Args:
         config: What to collect.
-        directory: Where the shards go.
+        directory: Of the dataset.
         processes: Number of processes.
 
     Yields:
@@ -81,10 +85,12 @@ def collect(config: CollectConfig, directory: Path, processes: int = 1) -> Itera
     """
     if processes < 1:
         raise InvalidInputError(f'processes must be at least 1, got {processes}.')
-    shards = _shards(config, directory)
-    missing = [shard for shard in shards if not _is_complete(shard, config)]
-    finished = config.episodes - sum(len(shard.seeds) for shard in missing)
+    finished = min(_count_finished(config, directory), config.episodes)
     yield finished
+    seeds = range(config.seed + finished, config.seed + config.episodes)
+    parts = [seeds[i : i + config.shard_size] for i in range(0, len(seeds), config.shard_size)]
+    if not parts:
+        return
     pool = ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context('spawn'),
@@ -92,58 +98,77 @@ def collect(config: CollectConfig, directory: Path, processes: int = 1) -> Itera
         initargs=(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        jobs = {pool.submit(_make_shard, config, shard): len(shard.seeds) for shard in missing}
-        for job in as_completed(jobs):
-            job.result()
-            finished += jobs[job]
-            yield finished
+        with DatasetWriter(directory) as writer:
+            for job in [pool.submit(_make_episodes, config, part) for part in parts]:
+                writer.add(*job.result())
+                writer.flush()
+                yield len(writer)
     finally:
-        # Whoever stops early must not wait for shards that nobody has begun.
+        # Whoever stops early must not wait for episodes that nobody has begun.
         pool.shutdown(cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class _Shard:
-    """A file, and the seeds of the episodes that belong into it."""
-
-    path: Path
-    seeds: range
-
-
-def _shards(config: CollectConfig, directory: Path) -> list[_Shard]:
-    seeds = range(config.seed, config.seed + config.episodes)
-    parts = [seeds[i : i + config.shard_size] for i in range(0, len(seeds), config.shard_size)]
-    return [_Shard(directory / f'shard-{part[0]:06d}.npz', part) for part in parts]
-
-
-def _is_complete(shard: _Shard, config: CollectConfig) -> bool:
-    """Return whether a shard holds its episodes.
+def _count_finished(config: CollectConfig, directory: Path) -> int:
+    """Return how many episodes are there.
 
     Raises:
-        InvalidInputError: It holds episodes of another length or image size.
+        InvalidInputError: There are others than these.
     """
-    if not shard.path.exists():
-        return False
-    shape, seeds = describe_shard(shard.path)
-    if shape[1:3] != (config.frames, config.image_size):
+    if not is_dataset(directory):
+        return 0
+    dataset = open_dataset(directory)
+    lengths = {entry.length for entry in dataset.episodes}
+    sizes = {
+        feature['shape'][0] for feature in dataset.features.values() if feature['dtype'] == 'image'
+    }
+    if not lengths <= {config.frames} or sizes != {config.image_size}:
         raise InvalidInputError(
-            f'{shard.path} holds episodes of {shape[1]} frames of {shape[2]} px, wanted are '
-            f'{config.frames} frames of {config.image_size} px. Collect into another directory.'
+            f'{directory} holds episodes of {_numbers(lengths)} frames of {_numbers(sizes)} px, '
+            f'wanted are {config.frames} frames of {config.image_size} px. Collect into another '
+            'directory.'
         )
-    return set(shard.seeds) <= set(seeds.tolist())
+    seeds = [entry.seed for entry in dataset.episodes]
+    if seeds != list(range(config.seed, config.seed + len(seeds))):
+        raise InvalidInputError(
+            f'{directory} holds episodes of other seeds than {config.seed} and on. Collect into '
+            'another directory.'
+        )
+    return len(seeds)
 
 
-def _make_shard(config: CollectConfig, shard: _Shard) -> None:
+def _numbers(values: set[int]) -> str:
+    return ', '.join(map(str, sorted(values))) or 'no'
+
+
+def _make_episodes(config: CollectConfig, seeds: range) -> list[Episode]:
     simulation = FrankaSimulation(SimulationConfig(image_size=2 * config.image_size))
-    recorded = [record_episode(simulation, config, seed) for seed in shard.seeds]
-    save_shard(
-        shard.path,
-        Episodes(
-            images=np.stack([images for images, _ in recorded]),
-            states=np.stack([states for _, states in recorded]).astype(np.float32),
-            seeds=np.array(shard.seeds),
-        ),
-    )
+    step_duration = _measure_step(simulation)
+    facts = {
+        'source': 'simulator',
+        'ee_frame': fr3.TCP_FRAME,
+        'simulator': f'MuJoCo {mujoco.__version__}',
+    }
+    episodes = []
+    for seed in seeds:
+        images, states = record_episode(simulation, config, seed)
+        episodes.append(
+            Episode(
+                images=images,
+                states=states.astype(np.float32),
+                step_duration=step_duration,
+                seed=seed,
+                facts=facts,
+            )
+        )
+    return episodes
+
+
+def _measure_step(simulation: FrankaSimulation) -> float:
+    """Return how long an action of the simulation takes [s], to the microsecond."""
+    simulation.reset(0)
+    begin = simulation.time
+    simulation.apply(np.zeros(ACTION_DIM))
+    return round(simulation.time - begin, 6)
 
 
 def record_episode(

@@ -1,22 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Episodes on disk: a directory of shards, each an uncompressed .npz of equally long episodes."""
+"""Episodes in memory for training: windows of equal length out of a dataset."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+import itertools
+import math
 from pathlib import Path
-import zipfile
 
 import numpy as np
 import numpy.typing as npt
 
+from vjepa_planner.data.episode import Episode
+from vjepa_planner.data.readers import open_source, ReadOptions, recognise, Source
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.types import STATE_DIM
 
 CHECK_SEEDS_FROM = 900_000
 """Seeds from here up are kept for checking: nothing is collected, trained or tuned on them."""
 
-_UNREADABLE = (zipfile.BadZipFile, KeyError, ValueError, EOFError)  # what NumPy may raise
+NO_SEED = -1
+"""Stands for the seed of an episode that was not made from one."""
+
+_LOADED = ('lerobot', 'shards')
+_THREADS = 8  # that decode images
+_AHEAD = 64  # recordings that are decoded before they are needed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +36,7 @@ class Episodes:
     Attributes:
         images: RGB, uint8, shape (episodes, frames, size, size, 3).
         states: Measured states, shape (episodes, frames, 7); see ``vjepa_planner.types``.
-        seeds: Seed of each episode, shape (episodes,).
+        seeds: Seed of each episode, shape (episodes,); ``NO_SEED`` where there is none.
     """
 
     images: npt.NDArray[np.uint8]
@@ -47,67 +57,121 @@ class Episodes:
         return len(self.images)
 
 
-def save_shard(path: Path, episodes: Episodes) -> None:
-    """Write one shard; it appears under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix('.partial')
-    with partial.open('wb') as file:
-        np.savez(file, images=episodes.images, states=episodes.states, seeds=episodes.seeds)
-    partial.rename(path)
+def load_episodes(
+    path: Path,
+    *,
+    frames: int | None = None,
+    step_duration: float | None = None,
+    image_size: int | None = None,
+    camera: str | None = None,
+    crop: str = 'squash',
+) -> Episodes:
+    """Read a dataset, or a directory of shards, into memory.
 
+    Episodes that are longer than the windows give several of them, evenly spaced so that every
+    frame is in one; windows of an episode follow each other. Shorter episodes are left out.
 
-def describe_shard(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.int64]]:
-    """Return the shape of a shard's images and its seeds, without reading the images.
-
-    Raises:
-        InvalidInputError: It cannot be read.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open('images.npy') as header:
-            np.lib.format.read_magic(header)
-            shape, _, _ = np.lib.format.read_array_header_1_0(header)
-        with np.load(path) as file:
-            return shape, file['seeds']
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _load_shard(path: Path) -> Episodes:
-    try:
-        with np.load(path) as file:
-            return Episodes(images=file['images'], states=file['states'], seeds=file['seeds'])
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> InvalidInputError:
-    return InvalidInputError(
-        f'{path} cannot be read as a shard of episodes ({error}). Delete it and call '
-        'vjepa collect again.'
-    )
-
-
-def load_episodes(directory: Path) -> Episodes:
-    """Read all shards of a directory.
+    Args:
+        path: Its directory.
+        frames: Length of the windows; None takes whole episodes, which must be equally long.
+        step_duration: Time from one frame to the next [s], a multiple of the dataset's; None
+            takes the dataset's own.
+        image_size: Side of the images [px]; None takes them as they are.
+        camera: Which camera; None takes the only one.
+        crop: What is cut out of images before they are scaled, one of ``preprocessing.CROPS``.
 
     Raises:
-        InvalidInputError: There are none, one cannot be read, or they differ in length or image
-            size.
+        InvalidInputError: There are no episodes, none is long enough, they differ in length or
+            image size, one cannot be read, or one comes from a seed that is kept for checking.
     """
-    paths = sorted(Path(directory).glob('shard-*.npz'))
-    if not paths:
+    if not path.is_dir():
         raise InvalidInputError(
-            f'no episodes (shard-*.npz) in {directory}. Make some with: vjepa collect --out '
-            f'{directory}'
+            f'no episodes in {path}. Make some with: vjepa collect --out {path}'
         )
-    shards = [_load_shard(path) for path in paths]
-    if len({shard.images.shape[1:] for shard in shards}) > 1:
+    kind = recognise(path)
+    if kind not in _LOADED:
         raise InvalidInputError(
-            f'the shards in {directory} differ in length or image size; collect into separate '
-            'directories.'
+            f'{path} holds recordings of the kind {kind!r}. Make a dataset of them first: vjepa '
+            f'data convert {path} --out DIR'
         )
-    return Episodes(
-        images=np.concatenate([shard.images for shard in shards]),
-        states=np.concatenate([shard.states for shard in shards]),
-        seeds=np.concatenate([shard.seeds for shard in shards]),
+    options = ReadOptions(
+        step_duration=step_duration, image_size=image_size, camera=camera, crop=crop
     )
+    source = open_source(path, options, kind)
+    lengths, episodes = _episodes(source)
+    if not lengths:
+        raise InvalidInputError(f'the dataset in {path} has no episodes yet.')
+    if frames is None and len(set(lengths)) > 1:
+        raise InvalidInputError(
+            f'the episodes in {path} have {min(lengths)} to {max(lengths)} frames. Say how long '
+            'the windows for training are to be (frames).'
+        )
+    window = frames or lengths[0]
+    count = sum(len(_starts(length, window)) for length in lengths)
+    if count == 0:
+        raise InvalidInputError(
+            f'no episode in {path} has {window} frames; the longest has {max(lengths)}.'
+        )
+    return _fill(episodes, count, window, path)
+
+
+def _episodes(source: Source) -> tuple[list[int], Iterable[Episode]]:
+    """Return the lengths of the episodes, and the episodes in that order."""
+    from vjepa_planner.data.readers.lerobot import LeRobotSource
+
+    if isinstance(source, LeRobotSource):
+        return [source.length(i) for i in range(len(source))], _read_ahead(source)
+    episodes = [episode for i in range(len(source)) for episode in source.read(i)]
+    return [len(episode) for episode in episodes], episodes
+
+
+def _read_ahead(source: Source) -> Iterator[Episode]:
+    """Yield the episodes in order, some of them decoded on other threads in advance."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        numbers = iter(range(len(source)))
+        jobs = [pool.submit(source.read, i) for i in itertools.islice(numbers, _AHEAD)]
+        while jobs:
+            yield from jobs.pop(0).result()
+            jobs += [pool.submit(source.read, i) for i in itertools.islice(numbers, 1)]
+
+
+def _starts(length: int, window: int) -> Sequence[int]:
+    """Return where the windows of an episode begin."""
+    if length < window:
+        return []
+    count = math.ceil(length / window)
+    return [round(i * (length - window) / max(1, count - 1)) for i in range(count)]
+
+
+def _fill(episodes: Iterable[Episode], count: int, window: int, path: Path) -> Episodes:
+    images: npt.NDArray[np.uint8] | None = None
+    states = np.empty((count, window, STATE_DIM), np.float32)
+    seeds = np.empty(count, np.int64)
+    row = 0
+    for episode in episodes:
+        _check_seed(episode.seed, path)
+        shape = episode.images.shape[1:]
+        if images is None:
+            if shape[0] != shape[1]:
+                raise InvalidInputError(
+                    f'the images in {path} are {shape[1]} x {shape[0]} px. Say how large the '
+                    'square ones for training are to be (image_size).'
+                )
+            images = np.empty((count, window, *shape), np.uint8)
+        if shape != images.shape[2:]:
+            raise InvalidInputError(f'the images in {path} differ in size.')
+        for start in _starts(len(episode), window):
+            images[row] = episode.images[start : start + window]
+            states[row] = episode.states[start : start + window]
+            seeds[row] = NO_SEED if episode.seed is None else episode.seed
+            row += 1
+    assert images is not None  # there are windows
+    return Episodes(images=images, states=states, seeds=seeds)
+
+
+def _check_seed(seed: int | None, path: Path) -> None:
+    if seed is not None and seed >= CHECK_SEEDS_FROM:
+        raise InvalidInputError(
+            f'{path} holds an episode of seed {seed}; seeds from {CHECK_SEEDS_FROM} up are kept '
+            'for checking, and nothing is trained on them.'
+        )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded trajectories in .npz files: images and the robot's states when they were taken."""
+"""Recorded trajectories, out of .npz files or datasets: images and the states that they show."""
 
 from __future__ import annotations
 
@@ -91,19 +91,21 @@ class Recording:
 
 
 def load_recording(path: Path, episode: int = 0) -> Recording:
-    """Read one trajectory of an .npz file.
+    """Read one trajectory of a dataset, or of an .npz file.
 
-    Two layouts are understood, each with or without the first axis: ``observations`` (episodes,
-    steps, height, width, 3) and ``states`` (episodes, steps, 7), as in the official
-    ``franka_example_traj.npz``; and the same with ``images``, as ``vjepa collect`` writes.
+    Two layouts of .npz files are understood, each with or without the first axis:
+    ``observations`` (episodes, steps, height, width, 3) and ``states`` (episodes, steps, 7), as
+    in the official ``franka_example_traj.npz``; and the same with ``images``.
 
     Args:
-        path: The file.
-        episode: Which trajectory, where the file holds several.
+        path: The file, or the directory of the dataset.
+        episode: Which trajectory, where there are several.
 
     Raises:
         InvalidInputError: It cannot be read as a recording, or has no such episode.
     """
+    if path.is_dir():
+        return _load_from_dataset(path, episode)
     images, states = _read_arrays(path)
     if images.ndim == 4 and states.ndim == 2:
         images, states = images[None], states[None]
@@ -120,6 +122,18 @@ def load_recording(path: Path, episode: int = 0) -> Recording:
         return Recording(images=images[episode], states=states[episode].astype(np.float64))
     except ValueError as error:
         raise InvalidInputError(f'{path}: {error}') from error
+
+
+def _load_from_dataset(path: Path, episode: int) -> Recording:
+    from vjepa_planner.data.readers import open_source
+
+    source = open_source(path, kind='lerobot')
+    if not 0 <= episode < len(source):
+        raise InvalidInputError(
+            f'{path} has the episodes 0 to {len(source) - 1}; there is no episode {episode}.'
+        )
+    (recorded,) = source.read(episode)
+    return Recording(images=recorded.images, states=recorded.states.astype(np.float64))
 
 
 def _read_arrays(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.generic]]:

@@ -20,7 +20,6 @@ from vjepa_planner.backends.graph_files import (
     graph_file_name,
     locked,
     register_graph,
-    safetensors_header,
 )
 from vjepa_planner.backends.graphs import EncoderGraph, Graph
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
@@ -29,6 +28,7 @@ from vjepa_planner.networks import ACPredictor, Networks
 from vjepa_planner.networks.ac_predictor import frame_causal_mask
 from vjepa_planner.networks.blocks import set_matrix_dtype
 from vjepa_planner.networks.rope import cached_table
+from vjepa_planner.safetensors_header import read_safetensors_header
 
 # 17 has LayerNormalization as one operator, 20 has Gelu; ONNX Runtime since 1.17 and TensorRT
 # since 10 know it.
@@ -123,7 +123,7 @@ def _fold_all_but_weights(model: ir.Model, program: nn.Module) -> None:
 
 def _refer_to_weights(model: ir.Model, path: Path) -> None:
     """Replace the weights by references to where they are in a safetensors file."""
-    header, start = safetensors_header(path)
+    header, start = read_safetensors_header(path)
     for value in list(model.graph.initializers.values()):
         entry = header.get(str(value.name).removeprefix(_PREFIX))
         if entry is None or not str(value.name).startswith(_PREFIX):
@@ -165,17 +165,28 @@ def _tracing() -> Iterator[None]:
     """Clean up after the exporter.
 
     What networks keep per shape is dropped: made while they are traced, it is no real tensor. Our
-    own errors come out as they are.
+    own errors and Ctrl-C come out as they are; the exporter tries other ways after either, and
+    reports how the last one failed.
     """
     try:
         yield
     except torch.onnx.OnnxExporterError as error:
-        if isinstance(error.__cause__, VjepaPlannerError):  # the shape is none of this network's
-            raise error.__cause__ from None
+        for origin in _origins(error):
+            # The shape is none of this network's, or nobody wants to wait.
+            if isinstance(origin, VjepaPlannerError | KeyboardInterrupt):
+                raise origin from None
         raise
     finally:
         cached_table.cache_clear()
         frame_causal_mask.cache_clear()
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    """Yield what led to an error, one after the other."""
+    origin = error.__cause__ or error.__context__
+    while origin is not None:
+        yield origin
+        origin = origin.__cause__ or origin.__context__
 
 
 @contextmanager

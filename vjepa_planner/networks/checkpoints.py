@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import nn, Tensor
 
 from vjepa_planner.errors import CheckpointError
 from vjepa_planner.model_directory import CONFIG_FILE, ENCODER_FILE, FORMAT, PREDICTOR_FILE
@@ -131,6 +131,20 @@ def save_model_directory(
     (path / CONFIG_FILE).write_text(text + '\n', encoding='utf-8')
 
 
+def are_equal(first: Networks, second: Networks) -> bool:
+    """Return whether two models have the same sizes, settings and weights."""
+    configs = [{**networks.config, 'format': FORMAT} for networks in (first, second)]
+    if configs[0] != configs[1]:
+        return False
+    pairs = zip(_weights(first), _weights(second), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def _weights(networks: Networks) -> list[Tensor]:
+    modules = [module for module in (networks.encoder, networks.predictor) if module is not None]
+    return [tensor for module in modules for tensor in module.state_dict().values()]
+
+
 def _build_encoder(layout: Layout) -> Encoder:
     try:
         sizes = _sizes(EncoderConfig, 'encoder', encoder_sizes(layout.encoder), layout)
@@ -176,6 +190,10 @@ def _sizes(kind: type[ConfigT], section: str, derived: dict[str, Any], layout: L
     """Combine what shapes tell with what ``config.json`` says, which must not contradict."""
     config = layout.config
     given = config.get(section, {})
+    if not isinstance(given, dict):
+        raise CheckpointError(
+            f'{section} in {layout.config_path} must be a JSON object, got {given!r}.'
+        )
     facts = {key: value for key, value in derived.items() if key not in GUESSED}
     wrong = [
         f'{key} is {given[key]} there and {value} in the weights'

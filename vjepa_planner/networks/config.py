@@ -89,8 +89,12 @@ class NetworkConfig:
             InvalidInputError: They do not fit together.
         """
         counts = {f.name: getattr(self, f.name) for f in fields(self) if f.type == 'int'}
-        if bad := {name: value for name, value in counts.items() if value < 1}:
-            raise InvalidInputError(f'sizes must be positive, got {bad}.')
+        if bad := {k: v for k, v in counts.items() if not isinstance(v, int) or v < 1}:
+            raise InvalidInputError(f'sizes must be positive integers, got {bad}.')
+        if not isinstance(self.layer_norm_eps, int | float) or not self.layer_norm_eps > 0:
+            raise InvalidInputError(
+                f'layer_norm_eps must be a positive number, got {self.layer_norm_eps!r}.'
+            )
         size = (self.img_size,) * 2 if isinstance(self.img_size, int) else tuple(self.img_size)
         object.__setattr__(self, 'img_size', size)
         if len(size) != 2 or any(side <= 0 or side % self.patch_size for side in size):

@@ -134,13 +134,13 @@ def _all_tensors(path: Path) -> dict[str, StoredTensor]:
     try:
         files: dict[str, str] = json.loads(index.read_text(encoding='utf-8'))['weight_map']
         names = sorted(set(files.values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f'{index} does not say which file holds which weight: {error!r}. Download it again.'
         ) from error
     tensors: dict[str, StoredTensor] = {}
     for name in names:
-        if Path(name).name != name:
+        if not name or Path(name).name != name:
             raise CheckpointError(f'{index} points out of its directory: {name!r}.')
         tensors |= open_safetensors_file(path / name)
     return tensors
@@ -148,7 +148,7 @@ def _all_tensors(path: Path) -> dict[str, StoredTensor]:
 
 def _renamed(name: str, tensor: StoredTensor, words: Mapping[str, str]) -> dict[str, StoredTensor]:
     """Return one of their tensors as ours, still with query, key and value apart."""
-    if name == _MASK_TOKENS:
+    if name == _MASK_TOKENS and tensor.shape:
         return {f'mask_tokens.{index}': Row(tensor, index) for index in range(tensor.shape[0])}
     for pattern, replacement in _NAMES:
         renamed, found = re.subn(pattern, replacement.format(**words), name)
@@ -167,8 +167,8 @@ def _merged(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
             continue
         attention, _, kind = match.groups()
         parts = [tensors.get(f'{attention}{part}{kind}') for part in ('query', 'key', 'value')]
-        found = [part for part in parts if part is not None]
-        if len({part.shape for part in found}) == 1 and len(found) == len(parts):
+        found = [part for part in parts if part is not None and part.shape]
+        if len({(part.shape, part.dtype) for part in found}) == 1 and len(found) == len(parts):
             merged[f'{attention}qkv{kind}'] = Concatenated(found)
         else:  # to be reported under the name that it has
             merged[name] = tensor

@@ -6,6 +6,8 @@ Nothing is read here but names, shapes and ``config.json``.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +32,7 @@ from vjepa_planner.networks.tensor_files import open_pytorch_file, open_safetens
 # or all others. An AC predictor, however, was trained on `encoder`, which was frozen meanwhile.
 _COPIES = ('ema_encoder', 'target_encoder', 'encoder')
 _COPIES_UNDER_AC_PREDICTOR = ('encoder', 'target_encoder', 'ema_encoder')
+_MAX_NAMES_LISTED = 8
 
 
 class Layout(NamedTuple):
@@ -85,7 +88,7 @@ def _open_official(path: Path, encoder_copy: str | None) -> Layout:
     if key is None and (encoder_copy is not None or not predictor):
         raise CheckpointError(
             f'{path} has no entry {" or ".join(wanted)}, as the official V-JEPA 2 files do; it '
-            f'has: {", ".join(map(str, content)) or "nothing"}.'
+            f'has: {_listed(content)}.'
         )
     encoder = {} if key is None else unwrap_names(_tensors_of(path, content, key))
     config_path = path.parent / CONFIG_FILE
@@ -100,8 +103,15 @@ def _tensors_of(path: Path, content: dict[str, Any], key: str) -> dict[str, Stor
     if not isinstance(entry, dict):
         raise CheckpointError(f'{path}: {key} is a {type(entry).__name__}, expected tensors.')
     for name, value in entry.items():
-        if not isinstance(value, StoredTensor):
+        if not isinstance(name, str) or not isinstance(value, StoredTensor):
             raise CheckpointError(
-                f'{path}: {name} in {key} is a {type(value).__name__}, expected a tensor.'
+                f'{path}: {name} in {key} is a {type(value).__name__}, expected the name of a '
+                'weight and a dense, not quantised tensor.'
             )
     return entry
+
+
+def _listed(names: Collection[object]) -> str:
+    more = len(names) - _MAX_NAMES_LISTED
+    listed = [str(name) for name in islice(names, _MAX_NAMES_LISTED)]
+    return ', '.join([*listed, *([f'{more} more'] if more > 0 else [])]) or 'nothing'

@@ -134,15 +134,13 @@ def _heads(width: int, head_dim: int) -> int:
 
 
 def _block_sizes(tensors: Mapping[str, StoredTensor], blocks: str) -> dict[str, Any]:
-    indices = [
-        int(match[1]) for name in tensors if (match := re.match(rf'{blocks}\.(\d+)\.', name))
-    ]
+    indices = {match[1] for name in tensors if (match := re.match(rf'{blocks}\.(\d+)\.', name))}
     hidden, width = _matrix(tensors, f'{blocks}.0.mlp.fc1.weight')
     ratio = hidden / width
     while int(width * ratio) < hidden:  # the quotient was rounded down
         ratio = math.nextafter(ratio, math.inf)
     return {
-        'depth': max(indices) + 1,
+        'depth': len(indices),  # not the highest, which anybody can write into a file
         'mlp_ratio': ratio,
         'qkv_bias': f'{blocks}.0.attn.qkv.bias' in tensors,
     }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import Tensor
 from vjepa_planner import geometry
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.errors import InvalidInputError
-from vjepa_planner.preprocessing import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
+from vjepa_planner.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 
 def actions_between(
@@ -84,21 +84,3 @@ def load_frames(
     """Return images in 0..1, shape (B, K, 3, H, W), of frames (B, K) of episodes ``rows`` (B,)."""
     images = torch.from_numpy(episodes.images[rows[:, None], frames]).to(device)
     return images.permute(0, 1, 4, 2, 3).float() / 255
-
-
-def fit_images(episodes: Episodes, size: tuple[int, int], crop: str) -> Episodes:
-    """Return the episodes with images of the size that a model sees, cropped as when it plans.
-
-    Args:
-        episodes: Returned as they are where their images have this size.
-        size: Height and width [px].
-        crop: See ``ImagePreprocessor``.
-    """
-    if episodes.images.shape[2:4] == size:
-        return episodes
-    preprocessor = ImagePreprocessor(size, crop)
-    shape = (*episodes.images.shape[:2], *size, 3)
-    images = np.empty(shape, dtype=np.uint8)
-    for index in np.ndindex(*shape[:2]):
-        images[index] = preprocessor.resized(episodes.images[index]).round()
-    return replace(episodes, images=images)
