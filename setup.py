@@ -32,6 +32,7 @@ DEMO = ['imageio-ffmpeg>=0.5', 'matplotlib>=3.6']
 ONNXRUNTIME = ['onnxruntime>=1.20', 'safetensors>=0.4']
 TORCH = ['safetensors>=0.4', 'torch>=2.4']
 EXPORT = [*TORCH, 'onnx>=1.17', 'onnx-ir>=0.1.12', 'onnxscript>=0.5']
+TRAIN = [*TORCH, 'matplotlib>=3.6']
 TENSORRT = [*EXPORT, 'tensorrt>=10.12']
 TEST = ['pytest', 'pytest-timeout']
 
@@ -114,6 +115,7 @@ setup(
         'torch': TORCH,
         'onnxruntime': ONNXRUNTIME,
         'export': EXPORT,
+        'train': TRAIN,
         'tensorrt': TENSORRT,
         'data': DATA,
         'simulation': SIMULATION,

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import takewhile
-import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn, Tensor
 
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.errors import InvalidInputError
@@ -20,19 +22,28 @@ from vjepa_planner.networks import (
     EncoderConfig,
     load_networks,
 )
-from vjepa_planner.training import run as training_run
-from vjepa_planner.training import train_predictor as module
 from vjepa_planner.training.export import export_model
-from vjepa_planner.training.train_predictor import PredictorTrainingConfig, train_predictor
+from vjepa_planner.training.loop import Intervals
+from vjepa_planner.training.losses import normalise
+from vjepa_planner.training.run import read_log
+from vjepa_planner.training.train_predictor import (
+    PredictorObjective,
+    PredictorTrainingConfig,
+    simulator_config,
+    train_predictor,
+)
 
-SIZES = {'img_size': (32, 32), 'num_frames': 2, 'embed_dim': 32, 'depth': 1, 'num_heads': 2}
-CONFIG = PredictorTrainingConfig(steps=60, batch_size=8, learning_rate=5e-3, bfloat16=False)
-
-
-@pytest.fixture(autouse=True)
-def log_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_run, '_SAVE_EVERY', 4)
-    monkeypatch.setattr(module, '_LOG_EVERY', 1)
+SIZES: dict[str, Any] = {
+    'img_size': (32, 32),
+    'num_frames': 2,
+    'embed_dim': 32,
+    'depth': 1,
+    'num_heads': 2,
+}
+CONFIG = PredictorTrainingConfig(
+    steps=60, batch_size=8, learning_rate=5e-3, frames=4, bfloat16=False
+)
+OFTEN = Intervals(log=1, evaluate=250, save=4)
 
 
 def make_networks(seed: int = 0, size: int = 32) -> tuple[Encoder, ACPredictor]:
@@ -43,14 +54,111 @@ def make_networks(seed: int = 0, size: int = 32) -> tuple[Encoder, ACPredictor]:
 
 
 def train(
-    episodes: Episodes, directory: Path, config: PredictorTrainingConfig = CONFIG
+    episodes: Episodes,
+    directory: Path,
+    config: PredictorTrainingConfig = CONFIG,
+    intervals: Intervals = OFTEN,
+    **options: Any,
 ) -> Iterator[tuple[int, str]]:
-    return train_predictor(episodes, *make_networks(), config, directory)
+    return train_predictor(episodes, *make_networks(), config, directory, intervals, **options)
 
 
 def log(directory: Path) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (directory / 'log.jsonl').open()]
+    lines = read_log(directory / 'log.jsonl')
     return [{name: line[name] for name in line if name != 'seconds'} for line in lines]
+
+
+class Recorder(nn.Module):
+    """Remembers its inputs; predicts numbers that say which call and step they are from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.outputs: list[Tensor] = []
+
+    def forward(self, tokens: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+        self.calls.append((tokens, actions, states))
+        generator = torch.Generator().manual_seed(len(self.calls))
+        self.outputs.append(torch.randn(tokens.shape, generator=generator, requires_grad=True))
+        return self.outputs[-1]
+
+
+def window(frames: int = 5) -> tuple[Tensor, Tensor, Tensor]:
+    """Return embeddings (B, T, N, D), actions (B, T - 1, 7) and states (B, T, 7)."""
+    generator = torch.Generator().manual_seed(0)
+    return (
+        normalise(torch.randn(2, frames, 4, 8, generator=generator)),
+        torch.randn(2, frames - 1, 7, generator=generator),
+        torch.randn(2, frames, 7, generator=generator),
+    )
+
+
+def test_teacher_forcing_sees_all_true_frames_but_the_last() -> None:
+    recorder = Recorder()
+    embeddings, actions, states = window()
+    config = PredictorTrainingConfig(frames=5, bfloat16=False)
+    PredictorObjective(recorder, config)(embeddings, actions, states)
+    tokens, seen_actions, seen_states = recorder.calls[0]
+    assert torch.equal(tokens.view(2, 4, 4, 8), embeddings[:, :-1])
+    assert torch.equal(seen_actions, actions)
+    assert torch.equal(seen_states, states[:, :-1])
+
+
+def test_the_second_step_of_a_rollout_sees_frame_0_and_the_prediction_of_frame_1() -> None:
+    recorder = Recorder()
+    embeddings, actions, states = window()
+    config = PredictorTrainingConfig(frames=5, bfloat16=False)
+    PredictorObjective(recorder, config)(embeddings, actions, states)
+    assert len(recorder.calls) == 2
+    tokens, seen_actions, seen_states = recorder.calls[1]
+    seen = tokens.view(2, 2, 4, 8)
+    forced = normalise(recorder.outputs[0]).view(2, 4, 4, 8)
+    assert torch.equal(seen[:, 0], embeddings[:, 0])
+    # Of frame 1. The official code had the one of frame 2 there, forced[:, 1], before its PR 25.
+    assert torch.equal(seen[:, 1], forced[:, 0])
+    assert not torch.equal(seen[:, 1], forced[:, 1])
+    assert torch.equal(seen_actions, actions[:, :2])
+    assert torch.equal(seen_states, states[:, :2])
+
+
+def test_a_third_step_sees_both_predictions_before_it() -> None:
+    recorder = Recorder()
+    embeddings, actions, states = window()
+    config = PredictorTrainingConfig(frames=5, rollout_steps=3, bfloat16=False)
+    PredictorObjective(recorder, config)(embeddings, actions, states)
+    tokens, seen_actions, _ = recorder.calls[2]
+    seen = tokens.view(2, 3, 4, 8)
+    assert torch.equal(seen[:, 0], embeddings[:, 0])
+    assert torch.equal(seen[:, 1], normalise(recorder.outputs[0]).view(2, 4, 4, 8)[:, 0])
+    assert torch.equal(seen[:, 2], normalise(recorder.outputs[1]).view(2, 2, 4, 8)[:, 1])
+    assert torch.equal(seen_actions, actions[:, :3])
+
+
+def test_the_loss_is_that_of_teacher_forcing_plus_that_of_both_rollout_steps() -> None:
+    recorder = Recorder()
+    embeddings, actions, states = window()
+    config = PredictorTrainingConfig(frames=5, bfloat16=False)
+    terms = PredictorObjective(recorder, config)(embeddings, actions, states)
+    forced = normalise(recorder.outputs[0]).view(2, 4, 4, 8)
+    second = normalise(recorder.outputs[1]).view(2, 2, 4, 8)[:, 1]
+    one_step = (forced - embeddings[:, 1:]).abs().mean()
+    rolled = torch.stack((forced[:, 0], second), 1)
+    rollout = (rolled - embeddings[:, 1:3]).abs().mean()
+    torch.testing.assert_close(terms['one_step'], one_step)
+    torch.testing.assert_close(terms['rollout'], rollout)
+    torch.testing.assert_close(terms['loss'], one_step + rollout)
+
+
+def test_the_gradient_of_the_second_step_flows_through_the_first_prediction() -> None:
+    _, predictor = make_networks()
+    objective = PredictorObjective(predictor, CONFIG)
+    embeddings = normalise(torch.randn(2, 4, 4, 32))
+    inputs = (torch.randn(2, 3, 7), torch.randn(2, 4, 7))
+    first_action = inputs[0].clone().requires_grad_(True)
+    objective(embeddings, first_action, inputs[1])['rollout'].backward()
+    # The last action concerns neither frame 1 nor frame 2.
+    assert first_action.grad[:, 0].abs().max() > 0
+    assert first_action.grad[:, 2].abs().max() == 0
 
 
 def test_both_losses_fall_and_the_encoder_stays_as_it_was(
@@ -58,37 +166,60 @@ def test_both_losses_fall_and_the_encoder_stays_as_it_was(
 ) -> None:
     encoder, predictor = make_networks()
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    for _ in train_predictor(tiny_episodes, encoder, predictor, CONFIG, tmp_path):
+    for _ in train_predictor(tiny_episodes, encoder, predictor, CONFIG, tmp_path, OFTEN):
         pass
     for name, tensor in encoder.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
     lines = log(tmp_path)
     losses = [line for line in lines if 'one_step' in line]
-    for name in ('one_step', 'two_steps'):
+    for name in ('one_step', 'two_steps', 'rollout'):
         assert losses[-1][name] < 0.5 * losses[0][name]
-    assert set(lines[-1]) == {
+    checks = [line for line in lines if 'validation_one_step' in line]
+    assert set(checks[-1]) == {
         'step',
         'validation_one_step',
         'validation_two_steps',
         'validation_copy',
         'validation_shuffled',
     }
-    assert lines[-1]['validation_one_step'] < 0.5 * losses[0]['one_step']
+    assert checks[-1]['validation_one_step'] < 0.5 * checks[0]['validation_one_step']
+
+
+def test_actions_of_other_windows_predict_worse_once_actions_are_all_there_is(
+    tmp_path: Path,
+) -> None:
+    """The next image is bright where the gripper closes, from any image before."""
+    rng = np.random.default_rng(0)
+    closed = rng.integers(0, 2, (60, 4)).astype(np.float32)
+    images = np.empty((60, 4, 32, 32, 3), np.uint8)
+    images[:] = (40 + 180 * closed)[..., None, None, None]
+    images[:, :, :16] = 128
+    states = np.zeros((60, 4, 7), np.float32)
+    states[..., 6] = closed
+    episodes = Episodes(images=images, states=states, seeds=np.arange(60))
+    config = PredictorTrainingConfig(
+        steps=150, batch_size=16, learning_rate=5e-3, frames=4, bfloat16=False
+    )
+    for _ in train(episodes, tmp_path, config):
+        pass
+    last = log(tmp_path)[-1]
+    assert last['validation_shuffled'] > 1.3 * last['validation_one_step']
+    assert last['validation_one_step'] < last['validation_copy']
 
 
 def test_a_resumed_run_gives_the_numbers_of_an_uninterrupted_one(
-    tiny_episodes: Episodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_episodes: Episodes, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, '_VALIDATE_EVERY', 3)  # validation must not disturb training
-    config = PredictorTrainingConfig(steps=10, batch_size=4)
-    for _ in train(tiny_episodes, tmp_path / 'whole', config):
+    often = Intervals(log=1, evaluate=3, save=4)  # evaluation must not disturb training
+    config = simulator_config(steps=10, batch_size=4)
+    for _ in train(tiny_episodes, tmp_path / 'whole', config, often):
         pass
-    parts = train(tiny_episodes, tmp_path / 'parts', config)
+    parts = train(tiny_episodes, tmp_path / 'parts', config, often)
     for _ in takewhile(lambda progress: progress[0] < 6, parts):
         pass
-    assert next(train(tiny_episodes, tmp_path / 'parts', config))[0] == 4  # the last one saved
-    for _ in train(tiny_episodes, tmp_path / 'parts', config):
-        pass
+    parts.close()
+    resumed = [step for step, _ in train(tiny_episodes, tmp_path / 'parts', config, often)]
+    assert [step for step in resumed if step] == [5, 6, 7, 8, 9, 10]  # it was saved at 4
     assert log(tmp_path / 'parts') == log(tmp_path / 'whole')
 
 
@@ -96,17 +227,19 @@ def test_the_exported_model_has_the_frozen_encoder_and_the_trained_predictor(
     tiny_episodes: Episodes, tmp_path: Path
 ) -> None:
     encoder, predictor = make_networks()
-    config = PredictorTrainingConfig(steps=2, batch_size=4)
+    config = PredictorTrainingConfig(steps=2, batch_size=4, frames=4)
     for _ in train_predictor(tiny_episodes, encoder, predictor, config, tmp_path):
         pass
-    export_model(
-        tmp_path, encoder.config, predictor.config, {}, encoder_weights=encoder.state_dict()
-    )
+    weights = {name: tensor.clone() for name, tensor in predictor.state_dict().items()}
+    export_model(tmp_path, encoder, make_networks(seed=9)[1], {}, 'best')
     exported = load_networks(tmp_path / 'model')
-    for mine, theirs in ((encoder, exported.encoder), (predictor, exported.predictor)):
-        assert theirs is not None
+    assert exported.predictor is not None
+    for mine, theirs in (
+        (encoder.state_dict(), exported.encoder),
+        (weights, exported.predictor),
+    ):
         for name, tensor in theirs.state_dict().items():
-            torch.testing.assert_close(tensor, mine.state_dict()[name], rtol=0, atol=0)
+            torch.testing.assert_close(tensor, mine[name], rtol=0, atol=0)
 
 
 def test_episodes_that_cannot_be_trained_on_are_refused(
@@ -117,7 +250,21 @@ def test_episodes_that_cannot_be_trained_on_are_refused(
         states=tiny_episodes.states[:, :2],
         seeds=tiny_episodes.seeds,
     )
-    with pytest.raises(InvalidInputError, match='at least 3 frames, these have 2'):
+    with pytest.raises(InvalidInputError, match='at least 4 frames, these have 2'):
         next(train(short, tmp_path))
+    networks = make_networks(size=64)
     with pytest.raises(InvalidInputError, match=r'images of \(64, 64\) px.* have \(32, 32\)'):
-        next(train_predictor(tiny_episodes, *make_networks(size=64), CONFIG, tmp_path))
+        next(train_predictor(tiny_episodes, *networks, CONFIG, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        ({'frames': 2}, 'got 2 steps and 2 frames'),
+        ({'rollout_steps': 1}, 'at least 2 steps'),
+        ({'rollout_loss': 'first'}, "'all' or 'last', got 'first'"),
+    ],
+)
+def test_impossible_windows_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        PredictorTrainingConfig(**wrong)

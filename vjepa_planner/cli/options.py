@@ -55,7 +55,7 @@ def add_precision_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_crop_option(parser: argparse.ArgumentParser) -> None:
+def add_crop_option(parser: argparse._ActionsContainer) -> None:
     """Add ``--crop``, for :func:`load_chosen_model`."""
     from vjepa_planner.preprocessing import CROPS
 

@@ -4,149 +4,253 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain
-import json
 from pathlib import Path
+from typing import Any, TYPE_CHECKING
 
-_HEAD_DIM = 64
+from vjepa_planner.cli.train_options import (
+    add_encoder_options,
+    add_predictor_options,
+    given,
+    PUBLISHED,
+    SIMULATOR,
+)
+from vjepa_planner.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from vjepa_planner.data.episodes import Episodes
+    from vjepa_planner.training.dynamics import DynamicsConfig
+    from vjepa_planner.training.loop import Intervals
+    from vjepa_planner.training.masked import MaskedConfig
+    from vjepa_planner.training.processes import Processes
+    from vjepa_planner.training.starting import Sizes, Start
+    from vjepa_planner.training.train_predictor import PredictorTrainingConfig
+
+_EPILOGUE = """
+An interrupted run, also one that was killed, goes on when called again with the same options.
+OUT has log.jsonl, curves.png, state.pt (the last), best.pt, and at the end the model: OUT/model.
+Several GPUs: torchrun --nproc-per-node 4 --no-python vjepa train ...
+docs/training.md has the tutorials.
+"""
+_FRAMES = {'encoder': 16, 'predictor': 8}  # of V-JEPA 2 and 2-AC
+_FINE_TUNING = 0.1  # of the published learning rate
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its two parts."""
-    parser = commands.add_parser('train', help='train an encoder, then a predictor, on episodes')
+    parser = commands.add_parser(
+        'train',
+        help='train an encoder, then a predictor, on episodes',
+        description='Train V-JEPA 2 on your episodes. Most start with "vjepa train predictor": it '
+        'fine-tunes V-JEPA 2-AC, or trains a new predictor on a published encoder. An encoder of '
+        'your own is for other images than those of cameras in rooms, or for small machines.',
+    )
     parts = parser.add_subparsers(dest='part', required=True, metavar='encoder|predictor')
     encoder = parts.add_parser(
         'encoder',
         help='train encoder and predictor together',
-        description='Train an encoder, and a predictor that keeps its embeddings predictable. '
-        'An interrupted run goes on when called again. The model appears in OUT/model.',
+        description='Train an encoder on episodes.',
+        epilog=_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_common(encoder, steps=4300, batch_size=14, learning_rate=8e-4)
-    encoder.add_argument('--width', type=int, default=192, help='(default: %(default)s)')
-    encoder.add_argument('--depth', type=int, default=6, help='(default: %(default)s)')
-    encoder.add_argument('--predictor-width', type=int, default=128, help='(default: %(default)s)')
-    encoder.add_argument('--predictor-depth', type=int, default=4, help='(default: %(default)s)')
+    add_encoder_options(encoder)
     encoder.set_defaults(run=run_encoder)
     predictor = parts.add_parser(
         'predictor',
         help='train a predictor on a frozen encoder',
-        description='Train the action-conditioned predictor of a model further, on embeddings of '
-        'its frozen encoder: teacher forcing and a two-step rollout. The model appears in '
-        'OUT/model.',
+        description='Train the action-conditioned predictor of a model, or a new one, on the '
+        'embeddings of its frozen encoder: teacher forcing and a two-step rollout.',
+        epilog=_EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_common(predictor, steps=2500, batch_size=32, learning_rate=5e-4)
-    predictor.add_argument(
-        '--model', required=True, help='model directory with the encoder and the first predictor'
-    )
+    add_predictor_options(predictor)
     predictor.set_defaults(run=run_predictor)
-
-
-def _add_common(
-    parser: argparse.ArgumentParser, steps: int, batch_size: int, learning_rate: float
-) -> None:
-    parser.add_argument('--data', type=Path, required=True, help='directory of "vjepa collect"')
-    parser.add_argument('--out', type=Path, required=True, help='directory of the run')
-    parser.add_argument('--steps', type=int, default=steps, help='(default: %(default)s)')
-    parser.add_argument(
-        '--batch-size', type=int, default=batch_size, help='(default: %(default)s)'
-    )
-    parser.add_argument(
-        '--learning-rate', type=float, default=learning_rate, help='(default: %(default)s)'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
-    parser.add_argument(
-        '--float32', action='store_true', help='no bfloat16; faster on CPUs that lack it'
-    )
 
 
 def run_encoder(options: argparse.Namespace) -> int:
     """Run ``vjepa train encoder``."""
     from vjepa_planner.data.episodes import load_episodes
-    from vjepa_planner.networks import ACPredictorConfig, EncoderConfig
-    from vjepa_planner.training.export import export_model
-    from vjepa_planner.training.train_encoder import EncoderTrainingConfig, train_encoder
+    from vjepa_planner.model_files import find_model
+    from vjepa_planner.training.export import export_model, SIMULATOR_SETTINGS
+    from vjepa_planner.training.processes import started_processes
+    from vjepa_planner.training.starting import start_encoder_training
+    from vjepa_planner.training.train_encoder import train_encoder
 
-    episodes = load_episodes(options.data)
-    size = episodes.images.shape[2]
-    encoder = EncoderConfig(
-        img_size=(size, size),
-        num_frames=2,
-        embed_dim=options.width,
-        depth=options.depth,
-        num_heads=max(1, options.width // _HEAD_DIM),
+    episodes = load_episodes(
+        options.data,
+        frames=options.piece,
+        image_size=options.image_size,
+        **given(options, 'crop'),
     )
-    predictor = ACPredictorConfig(
-        img_size=(size, size),
-        num_frames=2,
-        embed_dim=options.width,
-        predictor_embed_dim=options.predictor_width,
-        depth=options.predictor_depth,
-        num_heads=max(1, options.predictor_width // _HEAD_DIM),
-    )
-    config = EncoderTrainingConfig(
-        steps=options.steps,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
+    height, width = episodes.images.shape[2:4]
+    config = _encoder_config(options, episodes)
+    start = start_encoder_training(
+        _sizes(options),
+        None if options.model is None else find_model(options.model),
+        (height, width),
+        getattr(config, 'frames', 2),
+        masked=options.recipe == PUBLISHED,
         seed=options.seed,
-        bfloat16=not options.float32,
     )
-    _show(train_encoder(episodes, encoder, predictor, config, options.out), config.steps)
-    export_model(
-        options.out,
-        encoder,
-        predictor,
-        {'encoder': asdict(config) | {'episodes': len(episodes)}},
-    )
-    print(f'model: {options.out / "model"}')
+    with started_processes(options.device) as processes:
+        progress = train_encoder(
+            episodes,
+            start.encoder,
+            start.predictor,
+            config,
+            options.out,
+            _intervals(options),
+            processes,
+        )
+        _show(progress, config.steps, processes)
+        if processes.is_main:
+            settings = {**SIMULATOR_SETTINGS, **start.settings, **given(options, 'crop')}
+            history = _history(start, 'encoder', config, episodes)
+            step = export_model(
+                options.out,
+                start.encoder.cpu(),
+                start.predictor.cpu(),
+                {**settings, 'training': history},
+                options.export or 'last',
+            )
+            print(f'model: {options.out / "model"} (step {step})')
     return 0
 
 
 def run_predictor(options: argparse.Namespace) -> int:
     """Run ``vjepa train predictor``."""
     from vjepa_planner.data.episodes import load_episodes
-    from vjepa_planner.errors import CheckpointError
     from vjepa_planner.model_files import find_model
-    from vjepa_planner.networks import ACPredictor, load_networks
+    from vjepa_planner.networks import ACPredictor
     from vjepa_planner.training.export import export_model
-    from vjepa_planner.training.train_predictor import PredictorTrainingConfig, train_predictor
+    from vjepa_planner.training.processes import started_processes
+    from vjepa_planner.training.starting import start_predictor_training
+    from vjepa_planner.training.train_predictor import train_predictor
 
-    episodes = load_episodes(options.data)
-    networks = load_networks(find_model(options.model))
-    if not isinstance(networks.predictor, ACPredictor):
-        raise CheckpointError(f'{options.model} has no action-conditioned predictor to train.')
-    config = PredictorTrainingConfig(
-        steps=options.steps,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-        bfloat16=not options.float32,
+    _check_data(options.data)  # before weights are read, which takes longer
+    start = start_predictor_training(
+        find_model(options.model), _sizes(options), scratch=options.scratch, seed=options.seed
     )
-    _show(
-        train_predictor(episodes, networks.encoder, networks.predictor, config, options.out),
-        config.steps,
+    settings = {**start.settings, **given(options, 'crop', 'ee_frame')}
+    episodes = load_episodes(
+        options.data,
+        frames=options.piece,
+        image_size=start.encoder.config.img_size[0],
+        crop=settings['crop'],
     )
-    history = json.loads(json.dumps(networks.config.get('training', {})))
-    export_model(
-        options.out,
-        networks.encoder.config,
-        networks.predictor.config,
-        history | {'predictor': asdict(config) | {'episodes': len(episodes)}},
-        encoder_weights=networks.encoder.state_dict(),
-    )
-    print(f'model: {options.out / "model"}')
+    config = _predictor_config(options, episodes, start)
+    assert isinstance(start.predictor, ACPredictor)
+    with started_processes(options.device) as processes:
+        progress = train_predictor(
+            episodes,
+            start.encoder,
+            start.predictor,
+            config,
+            options.out,
+            _intervals(options),
+            processes,
+            options.memory,
+        )
+        _show(progress, config.steps, processes)
+        if processes.is_main:
+            history = _history(start, 'predictor', config, episodes)
+            step = export_model(
+                options.out,
+                start.encoder.cpu(),
+                start.predictor.cpu(),
+                {**settings, 'training': history},
+                options.export or ('last' if options.recipe == SIMULATOR else 'best'),
+            )
+            print(f'model: {options.out / "model"} (step {step})')
     return 0
 
 
-def _show(progress: Iterator[tuple[int, str]], steps: int) -> None:
-    """Show a progress bar with the latest line."""
+def _check_data(path: Path) -> None:
+    if not path.is_dir():
+        raise InvalidInputError(
+            f'no episodes in {path}. Make some with: vjepa collect --out {path}, or from '
+            'recordings of yours with: vjepa data convert'
+        )
+
+
+def _encoder_config(
+    options: argparse.Namespace, episodes: Episodes
+) -> MaskedConfig | DynamicsConfig:
+    from vjepa_planner.training.dynamics import DynamicsConfig
+    from vjepa_planner.training.masked import MaskedConfig
+
+    if options.recipe == SIMULATOR:
+        return DynamicsConfig(**_optimiser(options))
+    length = episodes.images.shape[1]
+    frames = options.frames or min(_FRAMES['encoder'], length - length % 2)
+    return MaskedConfig(**_optimiser(options), frames=frames, momentum=options.momentum)
+
+
+def _predictor_config(
+    options: argparse.Namespace, episodes: Episodes, start: Start
+) -> PredictorTrainingConfig:
+    from vjepa_planner.training.train_predictor import (
+        PredictorTrainingConfig,
+        simulator_config,
+    )
+
+    if options.recipe == SIMULATOR:
+        return simulator_config(**_optimiser(options), **given(options, 'frames'))
+    frames = options.frames or max(3, min(_FRAMES['predictor'], episodes.images.shape[1]))
+    settings = _optimiser(options)
+    if start.loaded:
+        settings.setdefault('learning_rate', _FINE_TUNING * PredictorTrainingConfig.learning_rate)
+    return PredictorTrainingConfig(**settings, frames=frames)
+
+
+def _optimiser(options: argparse.Namespace) -> dict[str, Any]:
+    settings = given(options, 'steps', 'batch_size', 'learning_rate', 'gradient_norm', 'seed')
+    return {**settings, 'bfloat16': not options.float32, 'recompute': options.recompute}
+
+
+def _sizes(options: argparse.Namespace) -> Sizes:
+    from vjepa_planner.training.starting import Sizes
+
+    names = ('architecture', 'width', 'depth', 'predictor_width', 'predictor_depth')
+    return Sizes(**{n: getattr(options, n) for n in names if hasattr(options, n)})
+
+
+def _intervals(options: argparse.Namespace) -> Intervals:
+    from vjepa_planner.training.loop import Intervals
+
+    return Intervals(
+        log=options.log_every,
+        evaluate=options.evaluate_every,
+        save=options.save_every,
+        keep_going=options.keep_going,
+    )
+
+
+def _history(
+    start: Start,
+    part: str,
+    config: MaskedConfig | DynamicsConfig | PredictorTrainingConfig,
+    episodes: Episodes,
+) -> Mapping[str, object]:
+    """Return how the model was trained, for the record."""
+    before = start.settings.get('training', {})
+    return {**before, part: {**asdict(config), 'episodes': len(episodes)}}
+
+
+def _show(progress: Iterator[tuple[int, str]], steps: int, processes: Processes) -> None:
+    """Show a progress bar with the latest line, and warnings above it."""
     from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
     # Also raises what is wrong, before a bar is in the way. None: the run is finished already.
     first = next(progress, None)
     taken = steps if first is None else first[0]
-    with tqdm(total=steps, initial=taken, unit='step') as bar:
+    with (
+        tqdm(total=steps, initial=taken, unit='step', disable=not processes.is_main) as bar,
+        logging_redirect_tqdm(),
+    ):
         for step, line in chain([first] if first else [], progress):
             bar.update(step - bar.n)
             bar.set_postfix_str(line)

@@ -23,12 +23,21 @@ def actions_between(
     return torch.from_numpy(geometry.state_difference(states, next_states).astype(np.float32))
 
 
-def images_to_clips(images: Tensor) -> Tensor:
-    """Return normalised two-frame clips (..., 3, 2, H, W) of images (..., 3, H, W) in 0..1."""
-    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, dtype=torch.float32).view(3, 1, 1)
-    normalised = (images - mean) / std
-    return normalised[..., None, :, :].expand(*normalised.shape[:-2], 2, *normalised.shape[-2:])
+def images_to_clips(images: Tensor, frames: int = 2) -> Tensor:
+    """Return normalised clips (..., 3, frames, H, W), each of one image (..., 3, H, W) in 0..1."""
+    still = _normalise_colors(images)[..., None, :, :]
+    return still.expand(*images.shape[:-2], frames, *images.shape[-2:])
+
+
+def frames_to_clips(frames: Tensor) -> Tensor:
+    """Return normalised clips (B, 3, T, H, W) of the frames (B, T, 3, H, W) of videos in 0..1."""
+    return _normalise_colors(frames).transpose(1, 2)
+
+
+def _normalise_colors(images: Tensor) -> Tensor:
+    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=images.device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, dtype=torch.float32, device=images.device).view(3, 1, 1)
+    return (images - mean) / std
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,11 @@ def check_length(episodes: Episodes, frames: int) -> None:
 
 
 def load_frames(
-    episodes: Episodes, rows: npt.NDArray[np.int64], frames: npt.NDArray[np.int64]
+    episodes: Episodes,
+    rows: npt.NDArray[np.int64],
+    frames: npt.NDArray[np.int64],
+    device: torch.device | None = None,
 ) -> Tensor:
     """Return images in 0..1, shape (B, K, 3, H, W), of frames (B, K) of episodes ``rows`` (B,)."""
-    images = torch.from_numpy(episodes.images[rows[:, None], frames])
+    images = torch.from_numpy(episodes.images[rows[:, None], frames]).to(device)
     return images.permute(0, 1, 4, 2, 3).float() / 255

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a finished training run to a model directory that ``load_world_model`` reads."""
+"""From a training run to a model directory that ``load_world_model`` reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
-from vjepa_planner.networks import (
-    ACPredictor,
-    ACPredictorConfig,
-    Encoder,
-    EncoderConfig,
-    save_model_directory,
-)
+from vjepa_planner.networks import ACPredictor, Encoder, MaskedPredictor, save_model_directory
 from vjepa_planner.robots import fr3
+
+CHECKPOINTS = {'last': 'state.pt', 'best': 'best.pt'}
 
 RECOMMENDED_PLANNER = {
     'name': 'cem',
@@ -31,36 +28,54 @@ RECOMMENDED_PLANNER = {
 }
 """What the simulator's small models are planned with: cheap enough for two CPU cores."""
 
+SIMULATOR_SETTINGS: Mapping[str, Any] = {
+    'crop': 'square',
+    'ee_frame': fr3.TCP_FRAME,
+    'planner': RECOMMENDED_PLANNER,
+}
+"""What goes with a model of the simulator that was trained from scratch."""
+
 
 def export_model(
     run_directory: Path,
-    encoder_config: EncoderConfig,
-    predictor_config: ACPredictorConfig,
-    training: Mapping[str, object],
-    encoder_weights: Mapping[str, Tensor] | None = None,
-) -> None:
-    """Write ``model/`` into a run directory from its ``state.pt``.
+    encoder: Encoder,
+    predictor: ACPredictor | MaskedPredictor,
+    extra: Mapping[str, Any],
+    checkpoint: str = 'last',
+) -> int:
+    """Write ``model/`` into a run directory from the weights of a finished run.
 
     Args:
-        run_directory: Of a finished run.
-        encoder_config: Size of the encoder.
-        predictor_config: Size of the predictor.
-        training: How it was trained; goes into ``config.json`` for the record.
-        encoder_weights: Those of a frozen encoder, which are not in the run's state.
+        run_directory: Of the run.
+        encoder: Filled with the run's weights, the moving average where there is one; a frozen
+            one, of which the run has none, is taken as it is.
+        predictor: Filled with the run's weights.
+        extra: Further entries of ``config.json``: ``crop``, ``ee_frame``, ``planner``,
+            ``training``, ...
+        checkpoint: ``'last'`` or ``'best'``.
+
+    Returns:
+        The step that the weights are of.
     """
-    encoder, predictor = Encoder(encoder_config), ACPredictor(predictor_config)
-    modules = nn.ModuleDict({'predictor': predictor})
-    if encoder_weights is None:
-        modules['encoder'] = encoder
-    else:
-        encoder.load_state_dict(dict(encoder_weights))
-    state = torch.load(run_directory / 'state.pt', weights_only=True)
-    modules.load_state_dict(state['modules'])
-    extra = {
-        'image_size': encoder_config.img_size[0],
-        'crop': 'square',
-        'ee_frame': fr3.TCP_FRAME,
-        'planner': RECOMMENDED_PLANNER,
-        'training': dict(training),
+    path = run_directory / CHECKPOINTS[checkpoint]
+    state = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    weights = state['modules']
+    for name in ('target', 'encoder'):
+        if own := _of(weights, name):
+            encoder.load_state_dict(own)
+            break
+    predictor.load_state_dict(_of(weights, 'predictor'))
+    height, width = encoder.config.img_size
+    size = {'image_size': height if height == width else [height, width]}
+    save_model_directory(run_directory / 'model', encoder, predictor, size | dict(extra))
+    return int(state['step'])
+
+
+def _of(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the tensors of one module, under their names in it."""
+    prefix = f'{name}.'
+    return {
+        key.removeprefix(prefix): tensor
+        for key, tensor in weights.items()
+        if key.startswith(prefix)
     }
-    save_model_directory(run_directory / 'model', encoder, predictor, extra)

@@ -10,6 +10,8 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from vjepa_planner.training.processes import mean_over_processes
+
 METERS_TO_EMBEDDING = 12.0
 """How far an embedding shall move along its read-out direction per metre of the end effector."""
 
@@ -40,8 +42,8 @@ def spread_losses(differences: Tensor) -> tuple[Tensor, Tensor]:
         differences: Embedding differences of frames of the same episode, shape (B, N, D).
     """
     rows = differences.flatten(0, -2)
-    std = (rows.square().mean(0) + 1e-4).sqrt()
-    covariance = rows.T @ rows / len(rows)
+    std = (mean_over_processes(rows.square().mean(0)) + 1e-4).sqrt()
+    covariance = mean_over_processes(rows.T @ rows / len(rows))
     off_diagonal = covariance - torch.diag(torch.diag(covariance))
     return F.relu(_VARIANCE_FLOOR - std).mean(), off_diagonal.square().sum() / rows.shape[-1]
 

@@ -1,73 +1,241 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train an action-conditioned predictor on the embeddings of a frozen encoder.
 
-Loss = teacher forcing (every next embedding of a window) + rollout (predict two steps, the first
-prediction fed back with its gradient), both L1 on layer-normalised embeddings, as V-JEPA 2-AC.
+Loss = teacher forcing (every next embedding of a window) + rollout (predictions fed back with
+their gradient), both L1 on layer-normalised embeddings, as V-JEPA 2-AC (arXiv 2506.09985,
+``app/vjepa_droid/train.py`` of the official code, after its correction of the rollout).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn, Tensor
 
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.networks import ACPredictor, Encoder
-from vjepa_planner.training.augmentation import jitter_colors
 from vjepa_planner.training.batches import actions_between, check_length, split_episodes
+from vjepa_planner.training.features import computed_features, Features
+from vjepa_planner.training.loop import Evaluation, Intervals, Progress, Stage, train
 from vjepa_planner.training.losses import normalise, prediction_loss
-from vjepa_planner.training.probe import embed_in_batches
-from vjepa_planner.training.run import OptimiserConfig, TrainingRun
+from vjepa_planner.training.processes import Processes
+from vjepa_planner.training.run import autocast, OptimiserConfig, TrainingRun
 
-_WINDOW = 3
-_LOG_EVERY = 50
-_VALIDATE_EVERY = 250
-_VALIDATION_BATCH = 128
+_VALIDATION_WINDOWS = 128
+_VALIDATION_BATCH = 16  # of them at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictorTrainingConfig(OptimiserConfig):
-    """How a predictor is trained.
+    """How a predictor is trained; a sample is a window of consecutive frames.
 
     Attributes:
-        batch_size: Windows of three frames in a batch.
+        frames: Of a window; 8 in the published configuration.
+        rollout_steps: Predictions of a rollout; the first one is that of teacher forcing.
         rollout_weight: Weight of the rollout term.
+        rollout_loss: ``'all'`` predictions of the rollout count, as published, or the ``'last'``.
         color_copies: Times that every frame is encoded once more with random colours.
     """
 
-    steps: int = 2500
-    learning_rate: float = 5e-4
+    steps: int = 10_000
     batch_size: int = 32
+    learning_rate: float = 4.25e-4
+    schedule: str = 'vjepa2-ac'
+    frames: int = 8
+    rollout_steps: int = 2
     rollout_weight: float = 1.0
-    color_copies: int = 1
+    rollout_loss: str = 'all'
+    color_copies: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        if not 2 <= self.rollout_steps < self.frames:
+            raise InvalidInputError(
+                'a rollout needs at least 2 steps, and windows more frames than that; got '
+                f'{self.rollout_steps} steps and {self.frames} frames.'
+            )
+        if self.rollout_loss not in ('all', 'last'):
+            raise InvalidInputError(
+                f"rollout_loss must be 'all' or 'last', got {self.rollout_loss!r}."
+            )
+
+
+def simulator_config(**changes: Any) -> PredictorTrainingConfig:  # noqa: ANN401
+    """Return how the predictor of the shipped model was trained, with changes.
+
+    Args:
+        **changes: Settings of :class:`PredictorTrainingConfig`.
+    """
+    recipe = {
+        'steps': 2500,
+        'learning_rate': 5e-4,
+        'schedule': 'cosine',
+        'second_moment': 0.98,
+        'frames': 3,
+        'rollout_loss': 'last',
+        'color_copies': 1,
+    }
+    return PredictorTrainingConfig(**{**recipe, **changes})
+
+
+class PredictorObjective(nn.Module):
+    """A predictor with the loss that it is trained on."""
+
+    def __init__(self, predictor: nn.Module, config: PredictorTrainingConfig) -> None:
+        """Combine them; ``predictor`` is called as an :class:`ACPredictor`."""
+        super().__init__()
+        self.predictor, self._config = predictor, config
+
+    def forward(self, embeddings: Tensor, actions: Tensor, states: Tensor) -> dict[str, Tensor]:
+        """Return ``one_step`` (teacher forcing), ``rollout`` with ``two_steps`` in it, and copy.
+
+        Args:
+            embeddings: Layer-normalised, of T frames, shape (B, T, N, D).
+            actions: Between them, shape (B, T - 1, 7).
+            states: Of the frames, shape (B, T, 7).
+        """
+        with autocast(self._config, self, embeddings.device):
+            forced = self._predict(embeddings[:, :-1], actions, states[:, :-1])
+            rolled = self._roll_out(embeddings[:, 0], forced[:, 0], actions, states)
+        one_step = prediction_loss(forced, embeddings[:, 1:])
+        errors = [prediction_loss(z, embeddings[:, k]) for k, z in enumerate(rolled, start=1)]
+        every = self._config.rollout_loss == 'all'
+        rollout = torch.stack(errors).mean() if every else errors[-1]
+        return {
+            'loss': one_step + self._config.rollout_weight * rollout,
+            'one_step': one_step,
+            'rollout': rollout,
+            'two_steps': errors[1].detach(),
+            'copy': prediction_loss(embeddings[:, :-1], embeddings[:, 1:]),
+        }
+
+    def _roll_out(
+        self, first: Tensor, second: Tensor, actions: Tensor, states: Tensor
+    ) -> list[Tensor]:
+        """Return the predictions (B, N, D) of frames 1, 2, ..., each fed back.
+
+        Step k sees the true frame 0 and the predictions of frames 1 to k. The official code once
+        fed the prediction of frame 2 where that of frame 1 belongs.
+
+        Args:
+            first: True embedding of frame 0, (B, N, D).
+            second: Prediction of frame 1 by teacher forcing, (B, N, D).
+            actions: As in :meth:`forward`.
+            states: Likewise; the measured ones are used all along, as in the official code.
+        """
+        seen = [first, second]
+        for step in range(2, self._config.rollout_steps + 1):
+            stacked = torch.stack(seen, dim=1)
+            seen.append(self._predict(stacked, actions[:, :step], states[:, :step])[:, -1])
+        return seen[1:]
+
+    def _predict(self, embeddings: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+        """Return layer-normalised predictions of the next embeddings, shape (B, T, N, D)."""
+        predicted: Tensor = self.predictor(embeddings.flatten(1, 2), actions, states)
+        return normalise(predicted.float()).view(embeddings.shape)
+
+
+class PredictorStage(Stage):
+    """Trains a predictor on windows of features."""
+
+    def __init__(
+        self,
+        episodes: Episodes,
+        features: Features,
+        predictor: ACPredictor,
+        config: PredictorTrainingConfig,
+        processes: Processes,
+    ) -> None:
+        """Set up."""
+        self._states, self._features, self._config = episodes.states, features, config
+        self._processes = processes
+        self._split = split_episodes(episodes)
+        self.objective = PredictorObjective(predictor, config).to(processes.device)
+
+    def draw(self, run: TrainingRun) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw windows."""
+        size = self._config.batch_size
+        windows = self._choose(self._split.training, size, run.rng)
+        return self._load(windows.part(self._processes.part(size)))
+
+    def _choose(
+        self, rows: npt.NDArray[np.int64], size: int, rng: np.random.Generator
+    ) -> _Windows:
+        row = rng.choice(rows, size)
+        start = rng.integers(self._states.shape[1] - self._config.frames + 1, size=size)
+        return _Windows(int(rng.integers(len(self._features.array))), row, start)
+
+    def _load(self, windows: _Windows) -> tuple[Tensor, Tensor, Tensor]:
+        """Return embeddings (B, T, N, D), actions (B, T - 1, 7), states (B, T, 7)."""
+        frames = windows.start[:, None] + np.arange(self._config.frames)
+        states = self._states[windows.row[:, None], frames]
+        device = self._processes.device
+        return (
+            self._features.windows(windows.copy, windows.row, frames).to(device),
+            actions_between(states[:, :-1], states[:, 1:]).to(device),
+            torch.from_numpy(states).to(device),
+        )
+
+    @torch.inference_mode()
+    def evaluate(self) -> Evaluation:
+        """Measure errors on held-out windows, beside two baselines.
+
+        ``copy`` predicts that nothing moves. ``shuffled`` gives every window the actions of
+        another one: were it as good as ``one_step``, the predictor would ignore actions.
+        """
+        windows = self._choose(
+            self._split.validation, _VALIDATION_WINDOWS, np.random.default_rng(0)
+        )
+        parts = [
+            self._errors(windows, slice(start, start + _VALIDATION_BATCH))
+            for start in range(0, _VALIDATION_WINDOWS, _VALIDATION_BATCH)
+        ]
+        means = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+        line = ' '.join(f'{name} {value:.3f}' for name, value in means.items())
+        return Evaluation(
+            {f'validation_{name}': value for name, value in means.items()},
+            means['one_step'] + means['two_steps'],
+            f'held out: {line}',
+        )
+
+    def _errors(self, windows: _Windows, part: slice) -> dict[str, float]:
+        embeddings, actions, states = self._load(windows.part(part))
+        terms = self.objective(embeddings, actions, states)
+        _, foreign, _ = self._load(windows.shifted().part(part))
+        shuffled = self.objective(embeddings, foreign, states)
+        return {
+            'one_step': terms['one_step'].item(),
+            'two_steps': terms['two_steps'].item(),
+            'copy': terms['copy'].item(),
+            'shuffled': shuffled['one_step'].item(),
+        }
+
+    def describe(self, terms: Mapping[str, Tensor]) -> str:
+        """Return how the last batch went."""
+        return f'one step {terms["one_step"].item():.3f} (copy {terms["copy"].item():.3f})'
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """Embeddings (copies, episodes, frames, N, D), float16, with states (episodes, frames, 7)."""
+    """Which windows: the copy of the features, episodes (B,) and first frames (B,)."""
 
-    embeddings: list[Tensor]
-    states: np.ndarray
+    copy: int
+    row: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
 
-    def draw(
-        self, rows: np.ndarray, batch_size: int, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw embeddings (B, 3, N, D), states (B, 3, 7) and actions (B, 2, 7) of windows."""
-        row = rng.choice(rows, batch_size)
-        start = rng.integers(self.states.shape[1] - _WINDOW + 1, size=batch_size)
-        frames = start[:, None] + np.arange(_WINDOW)
-        source = self.embeddings[rng.integers(len(self.embeddings))]
-        states = self.states[row[:, None], frames]
-        return (
-            source[torch.from_numpy(row)[:, None], torch.from_numpy(frames)].float(),
-            torch.from_numpy(states),
-            actions_between(states[:, :-1], states[:, 1:]),
-        )
+    def part(self, samples: slice) -> _Windows:
+        return _Windows(self.copy, self.row[samples], self.start[samples])
+
+    def shifted(self) -> _Windows:
+        return _Windows(self.copy, np.roll(self.row, 1), np.roll(self.start, 1))
 
 
 def train_predictor(
@@ -76,15 +244,23 @@ def train_predictor(
     predictor: ACPredictor,
     config: PredictorTrainingConfig,
     directory: Path,
-) -> Iterator[tuple[int, str]]:
-    """Train ``predictor``, or go on with an interrupted run, and leave ``state.pt`` and a log.
+    intervals: Intervals = Intervals(evaluate=250),  # noqa: B008 - it is frozen
+    processes: Processes = Processes(),  # noqa: B008
+    memory_bound: float = 4.0,
+) -> Iterator[Progress]:
+    """Train ``predictor``, or go on with an interrupted run.
+
+    See :func:`vjepa_planner.training.loop.train`.
 
     Args:
         episodes: What to train on; the last 5 % are held out.
         encoder: Frozen; used once per frame.
-        predictor: Where to start from.
+        predictor: Where to start from; it is changed.
         config: Optimiser and loss.
         directory: Where the run is kept.
+        intervals: How often to log, evaluate and save.
+        processes: Those that train together.
+        memory_bound: What features may take in memory [GiB]; more go to a file in ``directory``.
 
     Yields:
         The step, and a line about how it goes: while frames are encoded, then after every step.
@@ -93,87 +269,24 @@ def train_predictor(
         InvalidInputError: There are too few episodes or frames, their images are not of the
             encoder's size, or the directory holds another run.
         DivergedError: The loss is no longer finite.
+        StoppedError: The loss rises.
     """
-    check_length(episodes, _WINDOW)
+    check_length(episodes, config.frames)
+    split_episodes(episodes)
     if episodes.images.shape[2:4] != encoder.config.img_size:
         raise InvalidInputError(
             f'the encoder was trained on images of {encoder.config.img_size} px, the episodes '
             f'have {episodes.images.shape[2:4]}.'
         )
-    torch.manual_seed(config.seed)
-    run = TrainingRun(nn.ModuleDict({'predictor': predictor}), config, directory)
-    windows = _Windows([], episodes.states)
-    for line in _embed(episodes, encoder.eval(), config, windows.embeddings):
-        yield run.step, line
-    split = split_episodes(episodes)
-    report = ''
-    while run.step < config.steps:
-        batch = windows.draw(split.training, config.batch_size, run.rng)
-        terms = _losses(predictor, *batch, config.bfloat16)
-        run.apply(terms['one_step'] + config.rollout_weight * terms['two_steps'])
-        if run.step % _LOG_EVERY == 0:
-            run.log(**{name: term.item() for name, term in terms.items()})
-        if run.step % _VALIDATE_EVERY == 0 or run.step == config.steps:
-            numbers = _validate(predictor, windows, split.validation)
-            run.log(**{f'validation_{name}': number for name, number in numbers.items()})
-            report = ' '.join(f'{name} {number:.3f}' for name, number in numbers.items())
-        yield run.step, f'one step {terms["one_step"].item():.3f} validation: {report}'
-
-
-def _embed(
-    episodes: Episodes, encoder: Encoder, config: PredictorTrainingConfig, copies: list[Tensor]
-) -> Iterator[str]:
-    """Append the embeddings of all frames to ``copies``, and say how far it is."""
-    generator = torch.Generator().manual_seed(config.seed)
-
-    def recolor(images: Tensor) -> Tensor:
-        return jitter_colors(images, generator)
-
-    for copy in range(1 + config.color_copies):
-        parts: list[Tensor] = []
-        for part in embed_in_batches(encoder, episodes, recolor if copy else None):
-            parts.append(part)
-            encoded = sum(map(len, parts))
-            yield f'encoding {encoded}/{len(episodes)} episodes, pass {copy + 1}'
-        copies.append(torch.cat(parts))
-
-
-def _losses(
-    predictor: ACPredictor, embeddings: Tensor, states: Tensor, actions: Tensor, bfloat16: bool
-) -> dict[str, Tensor]:
-    """Return teacher-forced and rollout loss of a batch of windows."""
-    with torch.autocast('cpu', torch.bfloat16, enabled=bfloat16):
-        forced = _predict(predictor, embeddings[:, :2], actions, states[:, :2])
-        fed_back = torch.stack((embeddings[:, 0], forced[:, 0]), dim=1)
-        rolled = _predict(predictor, fed_back, actions, states[:, :2])[:, 1]
-    return {
-        'one_step': prediction_loss(forced, embeddings[:, 1:]),
-        'two_steps': prediction_loss(rolled, embeddings[:, 2]),
-    }
-
-
-def _predict(
-    predictor: ACPredictor, embeddings: Tensor, actions: Tensor, states: Tensor
-) -> Tensor:
-    """Return layer-normalised predictions of the next embeddings, shape (B, T, N, D)."""
-    predicted: Tensor = predictor(embeddings.flatten(1, 2), actions, states)
-    return normalise(predicted.float()).view(embeddings.shape)
-
-
-@torch.inference_mode()
-def _validate(predictor: ACPredictor, windows: _Windows, rows: np.ndarray) -> dict[str, float]:
-    """Return errors on held-out windows, beside two baselines.
-
-    ``copy`` predicts that nothing moves. ``shuffled`` gives every window the actions of another
-    one: were it as good as ``one_step``, the predictor would ignore actions.
-    """
-    rng = np.random.default_rng(0)
-    embeddings, states, actions = windows.draw(rows, _VALIDATION_BATCH, rng)
-    terms = _losses(predictor, embeddings, states, actions, bfloat16=False)
-    shuffled = _losses(predictor, embeddings, states, actions.roll(1, 0), bfloat16=False)
-    return {
-        'one_step': terms['one_step'].item(),
-        'two_steps': terms['two_steps'].item(),
-        'copy': prediction_loss(embeddings[:, :-1], embeddings[:, 1:]).item(),
-        'shuffled': shuffled['one_step'].item(),
-    }
+    features = yield from computed_features(
+        episodes,
+        encoder.eval().to(processes.device),
+        directory,
+        color_copies=config.color_copies,
+        seed=config.seed,
+        memory_bound=memory_bound,
+        processes=processes,
+    )
+    encoder.cpu()  # its memory is the predictor's now
+    stage = PredictorStage(episodes, features, predictor, config, processes)
+    yield from train(stage, config, directory, intervals, processes)
