@@ -20,10 +20,12 @@ class EpisodeResult:
 
     Attributes:
         seed: Of the episode.
-        success: Whether the final distance is small enough.
-        distances: Distance to the goal before the first action and after each [m].
-        energies: Energy of the present image before each action.
+        success: What the judge of the task says of the end.
+        distances: Of what the task moves to where the goal shows it, before the first action and
+            after each [m].
+        energies: Energy of the present image before each action, for the sub-goal in force.
         seconds: Planning time of each action, from image to action [s].
+        sub_goals: Index of the sub-goal in force at each action.
     """
 
     seed: int
@@ -31,6 +33,7 @@ class EpisodeResult:
     distances: tuple[float, ...]
     energies: tuple[float, ...]
     seconds: tuple[float, ...]
+    sub_goals: tuple[int, ...]
 
     @property
     def final_distance(self) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from vjepa_planner.evaluation.reach import SUCCESS_DISTANCE
+from vjepa_planner.evaluation.criteria import SUCCESS_DISTANCE
 from vjepa_planner.types import Image
 from vjepa_ros.demo.curves import Color, Curve, draw_curve, draw_level, draw_panel, Panel
 from vjepa_ros.demo.pursuit import Pursuit
