@@ -6,10 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vjepa_planner.evaluation import oracle
 from vjepa_planner.evaluation.criteria import is_lifted, is_placed
 from vjepa_planner.geometry import euler_to_quaternion_xyzw
-from vjepa_planner.simulation import FrankaSimulation, REST_HEIGHT, SimulationConfig
+from vjepa_planner.simulation import FrankaSimulation, REST_HEIGHT, SimulationConfig, staging
 
 each_object = pytest.mark.parametrize('name', ['cup', 'box'])
 
@@ -88,7 +87,7 @@ def test_an_object_that_falls_past_the_right_place_is_not_placed(
 @each_object
 def test_an_object_is_placed_when_it_is_let_go(simulation: FrankaSimulation, name: str) -> None:
     put_on_plate(simulation, name)
-    oracle.grasp(simulation, name)
+    staging.grasp(simulation, name)
     assert simulation.objects.is_between_fingers(name)
     assert not is_placed(simulation, name)
     simulation.set_gripper_target(0.08)
@@ -101,12 +100,12 @@ def test_an_object_is_placed_when_it_is_let_go(simulation: FrankaSimulation, nam
 def test_an_object_is_lifted_when_the_fingers_hold_it_up(
     simulation: FrankaSimulation, name: str
 ) -> None:
-    oracle.grasp(simulation, name)
+    staging.grasp(simulation, name)
     assert not is_lifted(simulation, name)  # it stands on the table
     hand = simulation.state()[:3]
-    oracle.carry(simulation, name, hand + np.array([0.0, 0.0, 0.035]))
+    staging.carry(simulation, name, hand + np.array([0.0, 0.0, 0.035]))
     assert not is_lifted(simulation, name)
-    oracle.carry(simulation, name, hand + np.array([0.0, 0.0, 0.045]))
+    staging.carry(simulation, name, hand + np.array([0.0, 0.0, 0.045]))
     assert is_lifted(simulation, name)
     simulation.advance(1.0)
     assert is_lifted(simulation, name)

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vjepa_planner.evaluation import oracle
 from vjepa_planner.evaluation.criteria import is_lifted
 from vjepa_planner.evaluation.object_task import ObjectTask
 from vjepa_planner.evaluation.task import SubGoalImage, TaskGoal
-from vjepa_planner.simulation import FrankaSimulation
+from vjepa_planner.simulation import FrankaSimulation, staging
 
 MAX_ACTIONS = 15
 _GOAL_LIFT = np.array([0.0, 0.0, 0.08])  # [m] twice what the judge asks for
@@ -26,8 +25,8 @@ class GraspTask(ObjectTask):
     def show_goal(self, simulation: FrankaSimulation, seed: int) -> TaskGoal:
         """Put the object between the fingers above its place; see :class:`Task`."""
         self.arrange(simulation, seed)
-        oracle.grasp(simulation, self.moved)
-        oracle.carry(simulation, self.moved, simulation.state()[:3] + _GOAL_LIFT)
+        staging.grasp(simulation, self.moved)
+        staging.carry(simulation, self.moved, simulation.state()[:3] + _GOAL_LIFT)
         sub_goal = SubGoalImage('lifted', simulation.render(), MAX_ACTIONS)
         return TaskGoal((sub_goal,), self.position(simulation))
 

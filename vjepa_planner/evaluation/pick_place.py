@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vjepa_planner.evaluation import oracle
 from vjepa_planner.evaluation.criteria import is_placed
 from vjepa_planner.evaluation.object_task import ObjectTask
 from vjepa_planner.evaluation.task import SubGoalImage, TaskGoal
-from vjepa_planner.simulation import FrankaSimulation, PLATE
+from vjepa_planner.simulation import FrankaSimulation, PLATE, staging
 from vjepa_planner.simulation.scene import GRASP_HEIGHT
 
 # Actions for each sub-goal, as in the V-JEPA 2 paper, section 4.2.
@@ -40,15 +39,15 @@ class PickPlaceTask(ObjectTask):
         """Put the object on the plate, with a look at the states before; see :class:`Task`."""
         self.arrange(simulation, seed)
         above = GRASP_HEIGHT[self.moved] + _ABOVE
-        oracle.grasp(simulation, self.moved)
+        staging.grasp(simulation, self.moved)
         grasped = SubGoalImage('grasped', simulation.render(), GRASPED_ACTIONS)
         near_plate = simulation.state()[:3]
         offset = simulation.objects.position(PLATE) - self.position(simulation)
         near_plate[:2] += offset[:2]
         near_plate[2] = above
-        oracle.carry(simulation, self.moved, near_plate)
+        staging.carry(simulation, self.moved, near_plate)
         near = SubGoalImage('near', simulation.render(), NEAR_ACTIONS)
-        oracle.put_down(simulation, self.moved, above)
+        staging.put_down(simulation, self.moved, above)
         placed = SubGoalImage('placed', simulation.render(), PLACED_ACTIONS)
         return TaskGoal((grasped, near, placed), self.position(simulation))
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from vjepa_planner.evaluation import oracle
 from vjepa_planner.evaluation.criteria import is_lifted, SUCCESS_DISTANCE
 from vjepa_planner.evaluation.object_task import ObjectTask
 from vjepa_planner.evaluation.reach import MAX_ACTIONS, MIN_START_DISTANCE
 from vjepa_planner.evaluation.task import SubGoalImage, TaskGoal
-from vjepa_planner.simulation import FrankaSimulation, WORKSPACE_MAX, WORKSPACE_MIN
+from vjepa_planner.simulation import FrankaSimulation, staging, WORKSPACE_MAX, WORKSPACE_MIN
 from vjepa_planner.simulation.scene import CUP_HEIGHT, GRASP_HEIGHT
 
 _MARGIN = 0.01  # [m] by which the object passes over what stands on the table
@@ -28,8 +27,8 @@ class ReachWithObjectTask(ObjectTask):
     def arrange(self, simulation: FrankaSimulation, seed: int) -> None:
         """Put the object between the fingers somewhere in the air; see :class:`Task`."""
         super().arrange(simulation, seed)
-        oracle.grasp(simulation, self.moved)
-        oracle.carry(simulation, self.moved, self._draw(np.random.default_rng([seed, 4])))
+        staging.grasp(simulation, self.moved)
+        staging.carry(simulation, self.moved, self._draw(np.random.default_rng([seed, 4])))
         simulation.advance(_SETTLE_TIME)
 
     def show_goal(self, simulation: FrankaSimulation, seed: int) -> TaskGoal:
@@ -40,7 +39,7 @@ class ReachWithObjectTask(ObjectTask):
         place = start
         while np.linalg.norm(place - start) < MIN_START_DISTANCE:
             place = self._draw(rng)
-        oracle.carry(simulation, self.moved, place)
+        staging.carry(simulation, self.moved, place)
         sub_goal = SubGoalImage('reached', simulation.render(), MAX_ACTIONS)
         return TaskGoal((sub_goal,), self.position(simulation))
 

@@ -22,6 +22,7 @@ CLEAR_HEIGHT = CUP_HEIGHT + FINGER_REACH + _MARGIN
 """Height of the tool centre point at which the fingers pass over every object [m]."""
 
 _TOLERANCE = 0.006  # [m] per axis; an open gripper is 7 mm wider than a cup on either side
+_NEARLY_OVER = 0.03  # [m] per axis from its place, within which an object comes down aslant
 _OPEN = 0.1  # closedness below which every object fits between the fingers
 MAX_TRANSLATION = 0.075
 """Largest displacement of one step along each axis [m], as in the paper."""
@@ -67,12 +68,17 @@ class ScriptedHand:
         """Return whether the tool centre point is at a position, shape (3,) [m]."""
         return bool(np.abs(self._simulation.state()[:3] - np.asarray(target)).max() <= _TOLERANCE)
 
-    def grasp(self, name: str) -> Float64Array:
-        """Return the action towards having an object between the fingers: zero if it is there."""
+    def grasp(self, name: str, offset: npt.ArrayLike = (0.0, 0.0, 0.0)) -> Float64Array:
+        """Return the action towards having an object between the fingers: zero if it is there.
+
+        Args:
+            name: Of the object.
+            offset: By which to miss where it is best grasped, shape (3,) [m].
+        """
         objects = self._simulation.objects
         if objects.is_between_fingers(name):
             return np.zeros(ACTION_DIM)
-        around = np.array([*objects.position(name)[:2], GRASP_HEIGHT[name]])
+        around = np.array([*objects.position(name)[:2], GRASP_HEIGHT[name]]) + offset
         if self.is_at(around):
             return self.move(around, MAX_GRIPPER_DELTA)
         opening = -MAX_GRIPPER_DELTA if self._simulation.state()[6] > _OPEN else 0.0
@@ -97,4 +103,6 @@ class ScriptedHand:
         down = np.array([*(here[:2] - offset), GRASP_HEIGHT[name]])
         if np.abs(offset).max() <= _TOLERANCE and here[2] - down[2] <= _TOLERANCE:
             return self.move(here, -MAX_GRIPPER_DELTA)
+        if np.abs(offset).max() <= _NEARLY_OVER:
+            return self.move(down)
         return self.carry(name, down)

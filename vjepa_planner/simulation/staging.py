@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts arm and objects into the states that goal images show.
+"""Puts hand and object into a state together: for goal images and for where episodes begin.
 
 Nothing is planned or driven here: the hand is put around an object, the gripper closes on it by
 the simulator's physics, and hand and object are put elsewhere together.
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vjepa_planner.robots import fr3
-from vjepa_planner.simulation import FrankaSimulation, REST_HEIGHT
+from vjepa_planner.simulation.franka import FrankaSimulation
+from vjepa_planner.simulation.objects import REST_HEIGHT
 from vjepa_planner.simulation.scene import GRASP_HEIGHT
 
 _SQUEEZE_WIDTH = 0.03  # [m] asked of a gripper that holds an object, 5 to 7 cm wide
