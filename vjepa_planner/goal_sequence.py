@@ -33,15 +33,25 @@ class SubGoal:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        budget, threshold = self.max_actions, self.energy_threshold
-        if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 1:
-            raise InvalidInputError(f'max_actions must be a positive whole number, got {budget}.')
-        if threshold is not None and not (
-            isinstance(threshold, Real) and math.isfinite(threshold) and threshold > 0
-        ):
-            raise InvalidInputError(
-                f'energy_threshold must be positive and finite, or None, got {threshold}.'
-            )
+        check_budget(self.max_actions, self.energy_threshold)
+
+
+def check_budget(max_actions: object, energy_threshold: object) -> None:
+    """Check the numbers of a :class:`SubGoal` before there is a goal.
+
+    Raises:
+        InvalidInputError: One is out of range.
+    """
+    if isinstance(max_actions, bool) or not isinstance(max_actions, Integral) or max_actions < 1:
+        raise InvalidInputError(f'max_actions must be a positive whole number, got {max_actions}.')
+    if energy_threshold is not None and not (
+        isinstance(energy_threshold, Real)
+        and math.isfinite(energy_threshold)
+        and float(energy_threshold) > 0
+    ):
+        raise InvalidInputError(
+            f'energy_threshold must be positive and finite, or None, got {energy_threshold}.'
+        )
 
 
 @dataclass(frozen=True)
