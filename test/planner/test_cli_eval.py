@@ -57,6 +57,19 @@ def test_sub_goals_are_followed_unless_only_the_final_one_is_wanted(
     assert len(result['distances']) == 4 + 10 + 4 + 1
 
 
+def test_a_report_is_left_where_it_is_wanted(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('matplotlib')
+    pytest.importorskip('imageio_ffmpeg')
+    arguments = ['eval', '--episodes', '2', '--model', str(tiny_model), '--planner', 'hold']
+    assert main([*arguments, '--out', str(tmp_path / 'run'), '--videos', '1']) == 0
+    assert 'run/report.md' in capsys.readouterr().out
+    assert len(list((tmp_path / 'run').glob('failure-*.mp4'))) == 1
+    assert main([*arguments, '--out', str(tmp_path / 'run'), '--videos', '-1']) == 1
+    assert '--videos not negative' in capsys.readouterr().err
+
+
 def test_every_task_is_explained_and_an_unknown_one_is_refused_with_a_suggestion(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vjepa_planner.cli.options import (
     add_json_option,
@@ -16,6 +19,11 @@ from vjepa_planner.cli.options import (
     write_json,
 )
 from vjepa_planner.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from vjepa_planner.evaluation import Episode, Task
+    from vjepa_planner.planners import Planner
+    from vjepa_planner.world_model import WorldModel
 
 _DESCRIPTION = """\
 Run episodes in the simulator and report the success rate with its 95 % interval. What is to be
@@ -65,6 +73,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         '--renderer', default='ray', help='camera: ray, or gl for OpenGL (default: %(default)s)'
     )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help='write a report to look at: report.md, report.json, curves.png, videos',
+    )
+    parser.add_argument(
+        '--videos',
+        type=int,
+        default=3,
+        help='with --out: videos of so many successes and so many failures (default: %(default)s)',
+    )
     add_model_options(parser)
     add_planner_options(parser)
     add_json_option(parser)
@@ -73,33 +93,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    from tqdm import tqdm
+    from vjepa_planner.evaluation import EvaluationReport, find_task
+    from vjepa_planner.evaluation.report_folder import ReportFolder
 
-    from vjepa_planner.evaluation import evaluate, EvaluationReport, find_task
-    from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
-
-    if options.episodes < 1 or options.seed < 0:
+    if options.episodes < 1 or min(options.seed, options.videos) < 0:
         raise InvalidInputError(
-            f'--episodes must be positive and --seed not negative, got {options.episodes} and '
-            f'{options.seed}.'
+            '--episodes must be positive, --seed and --videos not negative, got '
+            f'{options.episodes}, {options.seed} and {options.videos}.'
         )
-    task, final = find_task(options.task), options.goals == 'final'
+    task = find_task(options.task)
     vary = frozenset(options.vary.split(',')) - {'none', ''}
     world_model = load_chosen_model(options)
     planner = make_chosen_planner(options, world_model)
-    config = SimulationConfig(vary=vary, renderer=options.renderer)
-    seeds = range(options.seed, options.seed + options.episodes)
+    folder = ReportFolder(options.out, options.videos) if options.out else None
     results = []
-    with (
-        closing(FrankaSimulation(config)) as simulation,
-        tqdm(total=len(seeds), unit='episode', desc=options.task) as progress,
-    ):
-        for episode in evaluate(
-            world_model, planner, simulation, seeds, task, final_goal_only=final
-        ):
-            results.append(episode.result)
-            progress.update()
-            progress.set_postfix_str(f'{sum(r.success for r in results)}/{len(results)} succeeded')
+    for episode in _episodes(options, world_model, planner, task, vary):
+        results.append(episode.result)
+        if folder:
+            folder.add(episode)
     report = EvaluationReport(
         task=options.task,
         model=world_model.config.name,
@@ -115,4 +126,37 @@ def run(options: argparse.Namespace) -> int:
         'planner_settings': asdict(planner.config),
     }
     write_json(options.json, report.to_json() | about)
+    if folder:
+        folder.finish(report, about)
+        print(f'report: {options.out / "report.md"}')
     return 0
+
+
+def _episodes(
+    options: argparse.Namespace,
+    world_model: WorldModel,
+    planner: Planner,
+    task: Task,
+    vary: frozenset[str],
+) -> Iterator[Episode]:
+    """Yield the episodes, with a bar that counts them and their successes."""
+    from tqdm import tqdm
+
+    from vjepa_planner.evaluation import evaluate
+    from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
+
+    config = SimulationConfig(vary=vary, renderer=options.renderer)
+    seeds = range(options.seed, options.seed + options.episodes)
+    final = options.goals == 'final'
+    successes = 0
+    with (
+        closing(FrankaSimulation(config)) as simulation,
+        tqdm(total=len(seeds), unit='episode', desc=task.name) as progress,
+    ):
+        for count, episode in enumerate(
+            evaluate(world_model, planner, simulation, seeds, task, final_goal_only=final), start=1
+        ):
+            yield episode
+            successes += episode.result.success
+            progress.update()
+            progress.set_postfix_str(f'{successes}/{count} succeeded')

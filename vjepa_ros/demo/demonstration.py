@@ -24,7 +24,7 @@ from vjepa_ros.demo.pursuit import Pursuit
 from vjepa_ros.demo.recording import Recording
 from vjepa_ros.demo.report import failure_line, make_result, make_table, write_result
 from vjepa_ros.demo.scene import make_goals
-from vjepa_ros.demo.video import write_video
+from vjepa_ros.demo.video import write_episode
 
 
 def demonstrate(config: DemoConfig) -> str:
@@ -88,4 +88,4 @@ def _leave_pictures(
 ) -> None:
     """Write plot and video."""
     plot_energy(files.plot, pursuits)
-    write_video(files.video, Painter(recording, pursuits, [goal.image for goal in goals]))
+    write_episode(files.video, Painter(recording, pursuits, [goal.image for goal in goals]))
