@@ -67,7 +67,7 @@ def test_a_report_is_left_where_it_is_wanted(
     assert 'run/report.md' in capsys.readouterr().out
     assert len(list((tmp_path / 'run').glob('failure-*.mp4'))) == 1
     assert main([*arguments, '--out', str(tmp_path / 'run'), '--videos', '-1']) == 1
-    assert '--videos not negative' in capsys.readouterr().err
+    assert '--videos must not be negative, got -1' in capsys.readouterr().err
 
 
 def test_every_task_is_explained_and_an_unknown_one_is_refused_with_a_suggestion(

@@ -96,11 +96,13 @@ def run(options: argparse.Namespace) -> int:
     from vjepa_planner.evaluation import EvaluationReport, find_task
     from vjepa_planner.evaluation.report_folder import ReportFolder
 
-    if options.episodes < 1 or min(options.seed, options.videos) < 0:
+    if options.episodes < 1 or options.seed < 0:
         raise InvalidInputError(
-            '--episodes must be positive, --seed and --videos not negative, got '
-            f'{options.episodes}, {options.seed} and {options.videos}.'
+            f'--episodes must be positive and --seed not negative, got {options.episodes} and '
+            f'{options.seed}.'
         )
+    if options.videos < 0:
+        raise InvalidInputError(f'--videos must not be negative, got {options.videos}.')
     task = find_task(options.task)
     vary = frozenset(options.vary.split(',')) - {'none', ''}
     world_model = load_chosen_model(options)

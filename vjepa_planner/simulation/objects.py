@@ -26,8 +26,8 @@ _MAX_DRAWS = 10_000
 class TableObjects:
     """Cup, box and plate of one simulation. A plate is a picture on the table: nothing meets it.
 
-    Positions are in the base frame [m], quaternions in the order x y z w. What is changed here is
-    seen after the next ``mj_forward``; the simulation's own methods call it.
+    Positions are in the base frame [m], quaternions in the order x y z w. Contacts with an object
+    that was put elsewhere are known when the simulation has advanced or the hand was placed.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
@@ -80,12 +80,13 @@ class TableObjects:
         """
         if name == PLATE:
             self._data.mocap_pos[self._model.body(name).mocapid[0]] = position
-            return
-        joint = self._model.joint(name)
-        start, speed = joint.qposadr[0], joint.dofadr[0]
-        self._data.qpos[start : start + 3] = position
-        self._data.qpos[start + 3 : start + 7] = np.asarray(quaternion)[[3, 0, 1, 2]]
-        self._data.qvel[speed : speed + 6] = 0.0
+        else:
+            joint = self._model.joint(name)
+            start, speed = joint.qposadr[0], joint.dofadr[0]
+            self._data.qpos[start : start + 3] = position
+            self._data.qpos[start + 3 : start + 7] = np.asarray(quaternion)[[3, 0, 1, 2]]
+            self._data.qvel[speed : speed + 6] = 0.0
+        mujoco.mj_kinematics(self._model, self._data)
 
     def scatter(
         self,
