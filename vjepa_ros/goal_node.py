@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node ``goal``: sets the goal from an image, a file or the present camera image.
+"""The node ``goal``: sets goals from images, files or the present camera image.
+
+Of a sequence of goals, the next one is put in force when an action begins that uses up the budget
+of the one before: the planner then knows it when the arm rests again.
 
 The services wait for the encoder's answer, so they need a thread of the executor to themselves,
 and a callback group other than that of the client whose answer they wait for.
@@ -7,6 +10,7 @@ and a callback group other than that of the client whose answer they wait for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import hashlib
 import threading
@@ -17,16 +21,24 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from vjepa_msgs.msg import Embedding, Goal, Status
-from vjepa_msgs.srv import Encode, SetGoalImage
+from vjepa_msgs.msg import Embedding, Goal, Plan, Status, SubGoal
+from vjepa_msgs.srv import Encode, SetGoalImage, SetGoalSequence
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
+from vjepa_planner.goal_sequence import GoalSequence
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
 from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
+from vjepa_ros.sequence_pursuit import (
+    check_sequence,
+    make_sequence,
+    naming,
+    SequencePursuit,
+)
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
+COMMANDER = 'commander'
 _CLOSING_LATENCY = 0.2  # [s] until a service that waits notices that the process ends
 
 
@@ -54,25 +66,36 @@ class GoalNode(VjepaNode):
         self._config = ConfigParameters(self, GoalConfig())
         self._goal_id = ''
         self._count = 0
+        self._lock = threading.Lock()  # guards the goals in force
+        self._goals: list[Goal] = []
+        self._pursuit: SequencePursuit | None = None
+        self._motions: int | None = None  # that the commander has begun
         self._newest_image: Image | None = None
         self._publisher = self.create_publisher(
             Goal, 'goal', qos.GOAL, qos_overriding_options=qos.OVERRIDABLE
         )
-        self.create_subscription(
-            Image, 'image', self._on_image, qos.IMAGE, qos_overriding_options=qos.OVERRIDABLE
-        )
+        for message, topic, callback, profile in (
+            (Image, 'image', self._on_image, qos.IMAGE),
+            (Status, 'status', self._on_status, qos.ALL_STATUS),
+            (Plan, 'plan', self._on_plan, qos.RESULT),
+        ):
+            self.create_subscription(
+                message, topic, callback, profile, qos_overriding_options=qos.OVERRIDABLE
+            )
         self._encoder = self.create_client(
             Encode, 'encode', callback_group=MutuallyExclusiveCallbackGroup()
         )
         requests = MutuallyExclusiveCallbackGroup()  # one change of the goal after the other
-        self.create_service(
-            SetGoalImage, 'set_goal_image', self._on_set_goal_image, callback_group=requests
-        )
-        self.create_service(
-            Trigger, 'capture_goal', self._on_capture_goal, callback_group=requests
-        )
+        for service, name, answer in (
+            (SetGoalImage, 'set_goal_image', self._on_set_goal_image),
+            (SetGoalSequence, 'set_goal_sequence', self._on_set_goal_sequence),
+            (Trigger, 'capture_goal', self._on_capture_goal),
+            (Trigger, 'end_goal_sequence', self._on_end_goal_sequence),
+        ):
+            self.create_service(service, name, answer, callback_group=requests)
         self.status.update(
-            state=Status.WAITING, reason='no goal set: call set_goal_image or capture_goal'
+            state=Status.WAITING,
+            reason='no goal set: call set_goal_image, set_goal_sequence or capture_goal',
         )
 
     def _on_image(self, message: Image) -> None:
@@ -82,7 +105,7 @@ class GoalNode(VjepaNode):
         self, request: SetGoalImage.Request, response: SetGoalImage.Response
     ) -> SetGoalImage.Response:
         try:
-            self._set_goal(_requested_image(request))
+            self._put_in_force([self._encoded_goal(_requested_image(request))])
             response.success = True
             response.message = f'goal {self._goal_id} is in force.'
         except VjepaPlannerError as error:
@@ -94,12 +117,57 @@ class GoalNode(VjepaNode):
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         try:
-            self._set_goal(self._present_image())
+            self._put_in_force([self._encoded_goal(self._present_image())])
             response.success = True
             response.message = f'goal {self._goal_id} is in force.'
         except VjepaPlannerError as error:
             response.message = self._refused(error)
         return response
+
+    def _on_set_goal_sequence(
+        self, request: SetGoalSequence.Request, response: SetGoalSequence.Response
+    ) -> SetGoalSequence.Response:
+        try:
+            check_sequence(request.sub_goals)
+            goals = []
+            for index, part in enumerate(request.sub_goals):
+                with naming(index):
+                    goals.append(self._encoded_goal(_requested_image(part)))
+            self._put_in_force(goals, make_sequence(goals, request.sub_goals))
+            response.success = True
+            response.goal_ids = [goal.goal_id for goal in goals]
+            response.message = f'{len(goals)} goals, {response.goal_ids[0]} is in force.'
+        except VjepaPlannerError as error:
+            response.message = self._refused(error)
+        return response
+
+    def _on_end_goal_sequence(
+        self, _request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        with self._lock:
+            response.success = self._pursuit is not None
+            self._pursuit = None
+            self.status.update(reason='')
+        response.message = (
+            f'goal {self._goal_id} stays in force.'
+            if response.success
+            else 'there is no sequence of goals.'
+        )
+        return response
+
+    def _on_status(self, message: Status) -> None:
+        if message.node == COMMANDER:
+            self._motions = message.accepted
+            self._go_on(lambda pursuit: pursuit.take_status(message))
+
+    def _on_plan(self, message: Plan) -> None:
+        self._go_on(lambda pursuit: pursuit.take_plan(message))
+
+    def _go_on(self, take: Callable[[SequencePursuit], bool]) -> None:
+        """Put the next goal of a sequence in force if the pursuit says so of what it takes."""
+        with self._lock:
+            if self._pursuit is not None and take(self._pursuit):
+                self._publish_goal()
 
     def _present_image(self) -> Image:
         message = self._newest_image
@@ -110,19 +178,36 @@ class GoalNode(VjepaNode):
         check_age('the camera image', stamp, now, self._config.value.image_max_age)
         return message
 
-    def _set_goal(self, image: Image) -> None:
-        """Encode an image and put it in force as the goal, or raise and change nothing."""
+    def _encoded_goal(self, image: Image) -> Goal:
+        """Return an image as a goal with a new name, or raise and change nothing in force."""
         pixels = conversions.image_from_message(image)
         embedding = self._encoded(image)
         conversions.embedding_from_message(embedding)  # raises if the encoder sent nonsense
         self._count += 1
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=4).hexdigest()
-        self._goal_id = f'goal-{self._count}-{digest}'
-        header = Header(stamp=self.get_clock().now().to_msg())
-        self._publisher.publish(Goal(header=header, goal_id=self._goal_id, embedding=embedding))
-        self.get_logger().info(f'goal {self._goal_id} is in force')
+        return Goal(goal_id=f'goal-{self._count}-{digest}', embedding=embedding)
+
+    def _put_in_force(self, goals: list[Goal], sequence: GoalSequence | None = None) -> None:
+        """Replace what is in force by a goal, or by those of a sequence."""
+        with self._lock:
+            self._goals = goals
+            self._pursuit = SequencePursuit(sequence, self._motions) if sequence else None
+            self._publish_goal()
         self.status.accept()
-        self.status.update(state=Status.IDLE, reason='', goal_id=self._goal_id)
+
+    def _publish_goal(self) -> None:
+        """Publish the goal that is to be pursued now; the lock is held."""
+        pursuit = self._pursuit
+        index = pursuit.index if pursuit else 0
+        reason = pursuit.describe() if pursuit else ''
+        goal = self._goals[index]
+        if goal.goal_id != self._goal_id:
+            self._goal_id = goal.goal_id
+            goal.header = Header(stamp=self.get_clock().now().to_msg())
+            goal.sub_goal, goal.sub_goals = index, len(self._goals) if pursuit else 0
+            self._publisher.publish(goal)
+            self.get_logger().info(f'goal {self._goal_id} is in force')
+        self.status.update(state=Status.IDLE, reason=reason, goal_id=self._goal_id)
 
     def _encoded(self, image: Image) -> Embedding:
         """Return what the encoder answers.
@@ -153,7 +238,7 @@ class GoalNode(VjepaNode):
         return message
 
 
-def _requested_image(request: SetGoalImage.Request) -> Image:
+def _requested_image(request: SetGoalImage.Request | SubGoal) -> Image:
     """Return the image of a request: the one in it, or the one in the file that it names."""
     has_image = request.image.height > 0 or request.image.width > 0 or len(request.image.data) > 0
     if has_image == bool(request.path):

@@ -154,7 +154,9 @@ class PlannerInputs:
         """
         try:
             if self.goal is None:
-                raise InvalidInputError('no goal set: call set_goal_image or capture_goal.')
+                raise InvalidInputError(
+                    'no goal set: call set_goal_image, set_goal_sequence or capture_goal.'
+                )
             message, stamp = self._checked_embedding(now)
             if self._sent is not None and self._sent[0] == stamp:
                 raise InvalidInputError('waiting for a new image')

@@ -164,3 +164,10 @@ def test_impossible_amounts_are_refused(tmp_path: Path) -> None:
             CollectConfig(**wrong)
     with pytest.raises(InvalidInputError, match='processes must be at least 1, got 0'):
         next(collect(SMALL, tmp_path, processes=0))
+
+
+def test_two_kinds_of_exploration_do_not_mix(tmp_path: Path) -> None:
+    list(collect(SMALL, tmp_path))
+    other = replace(SMALL, episodes=SMALL.episodes + 1, exploration='objects')
+    with pytest.raises(InvalidInputError, match=r'exploration reach, wanted is objects'):
+        next(collect(other, tmp_path))

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vjepa_planner.evaluation.reach import MAX_ACTIONS, ReachTask, SUCCESS_DISTANCE
+from vjepa_planner.evaluation.criteria import SUCCESS_DISTANCE
+from vjepa_planner.evaluation.reach import MAX_ACTIONS, ReachTask
 from vjepa_planner.simulation import (
     FrankaSimulation,
     SimulationConfig,

@@ -31,6 +31,7 @@ def episode(seed: int, final: float, seconds: tuple[float, ...]) -> EpisodeResul
         distances=(0.3, 0.1, final),
         energies=(0.5, 0.4),
         seconds=seconds,
+        sub_goals=(0, 0),
     )
 
 

@@ -24,8 +24,8 @@ def test_it_reaches_goal_images_and_holding_still_does_not() -> None:
     simulation = FrankaSimulation(SimulationConfig(vary=frozenset({'colors'})))
     planned, held = (
         [
-            result.success
-            for result in evaluate(
+            episode.result.success
+            for episode in evaluate(
                 world_model,
                 make_recommended_planner(world_model.config.planner, name),
                 simulation,

@@ -16,8 +16,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from vjepa_msgs.msg import Goal, Plan, Status
-from vjepa_msgs.srv import SetGoalImage
+from vjepa_msgs.msg import Goal, Plan, Status, SubGoal
+from vjepa_msgs.srv import SetGoalImage, SetGoalSequence
 from vjepa_ros import conversions, qos
 
 pytest.importorskip('mujoco')
@@ -135,6 +135,30 @@ def test_goals_move_the_arm_bad_ones_do_not_and_everything_ends_cleanly(
         assert code == 0
         assert 'Traceback' not in errors
         assert 'never retrieved' not in errors
+
+
+def test_each_goal_of_a_sequence_gets_its_number_of_actions(robot) -> None:
+    sub_goals = []
+    for seed, max_actions in enumerate((2, 1, 2)):
+        image = np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        message = conversions.image_to_message(image, Header())
+        sub_goals.append(SubGoal(image=message, max_actions=max_actions))
+    begun: list[tuple[str, int]] = []
+
+    def watch(status: Status) -> None:
+        if status.node == 'commander' and (status.goal_id, status.accepted) not in begun:
+            begun.append((status.goal_id, status.accepted))
+
+    robot.observer.create_subscription(Status, 'status', watch, qos.ALL_STATUS)
+    request = SetGoalSequence.Request(sub_goals=sub_goals)
+    answer = robot.call(SetGoalSequence, 'set_goal_sequence', request)
+    assert answer.success, answer.message
+    robot.wait_for_status('goal', Status.IDLE, 'all 3 sub-goals')
+    wait_for_motions(robot, 1)  # towards the last goal, which stays
+    first, second, third = answer.goal_ids
+    motions = [goal_id for goal_id, accepted in begun if accepted > 0]
+    assert motions[:5] == [first, first, second, third, third]
+    assert set(motions[5:]) <= {third}
 
 
 @pytest.mark.parametrize('robot', ['simulated time'], indirect=True)

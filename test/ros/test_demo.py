@@ -28,6 +28,7 @@ from vjepa_planner.cli.demo import add_options
 from vjepa_planner.errors import MissingDependencyError, VjepaPlannerError
 from vjepa_planner.evaluation.reach import MAX_ACTIONS, ReachTask
 from vjepa_planner.simulation import FrankaSimulation
+from vjepa_planner.video_file import VideoError
 from vjepa_ros.demo import requirements
 from vjepa_ros.demo.config import DemoConfig, DemoFiles
 from vjepa_ros.demo.display import Display
@@ -41,7 +42,7 @@ from vjepa_ros.demo.pursuit import Pursuit, Step
 from vjepa_ros.demo.recording import Recording
 from vjepa_ros.demo.report import failure_line, make_result, make_table
 from vjepa_ros.demo.scene import make_goals
-from vjepa_ros.demo.video import write_video
+from vjepa_ros.demo.video import write_episode
 
 SECOND = 1_000_000_000
 FAR, NEAR = 0.2, 0.03  # [m]
@@ -225,7 +226,7 @@ def test_plot_and_video_can_be_opened(pursuits, tmp_path) -> None:
 
     painter = Painter(recording, pursuits, [frame.image() for frame in recording.frames[:2]])
     video = tmp_path / 'episode.mp4'
-    write_video(video, painter)
+    write_episode(video, painter)
     frames = read_video(video)
     assert frames.shape[1:] == (HEIGHT, WIDTH, 3)
     assert len(frames) == pytest.approx((end - begin) / SECOND / 2 * 10 + 20, abs=2)
@@ -239,8 +240,8 @@ def test_plot_and_video_can_be_opened(pursuits, tmp_path) -> None:
 def test_a_video_that_cannot_be_written_is_an_error_with_the_reason(pursuits, tmp_path) -> None:
     recording = moving(pursuits)
     painter = Painter(recording, pursuits, [frame.image() for frame in recording.frames[:2]])
-    with pytest.raises(DemoError, match='No such file or directory'):
-        write_video(tmp_path / 'missing' / 'episode.mp4', painter)
+    with pytest.raises(VideoError, match='No such file or directory'):
+        write_episode(tmp_path / 'missing' / 'episode.mp4', painter)
 
 
 def test_results_of_an_earlier_run_are_removed_and_nothing_else(tmp_path) -> None:

@@ -22,6 +22,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         '--frames', type=int, default=10, help='images per episode (default: %(default)s)'
     )
     parser.add_argument(
+        '--exploration',
+        default='reach',
+        help='what the arm does: reach (random places), or objects (reach, approach, grasp and '
+        'miss, carry, drop and put down cup and box) (default: %(default)s)',
+    )
+    parser.add_argument(
         '--seed', type=int, default=0, help='seed of the first episode (default: %(default)s)'
     )
     parser.add_argument(
@@ -36,7 +42,12 @@ def run(options: argparse.Namespace) -> int:
 
     from vjepa_planner.data.collect import collect, CollectConfig
 
-    config = CollectConfig(episodes=options.episodes, frames=options.frames, seed=options.seed)
+    config = CollectConfig(
+        episodes=options.episodes,
+        frames=options.frames,
+        seed=options.seed,
+        exploration=options.exploration,
+    )
     progress = collect(config, options.out, options.processes)
     there_already = next(progress)  # also raises what is wrong, before a bar is in the way
     with tqdm(total=config.episodes, initial=there_already, unit='episode', desc='collect') as bar:

@@ -19,19 +19,12 @@ from vjepa_planner.data.dataset import is_dataset, open_dataset
 from vjepa_planner.data.dataset_writer import DatasetWriter
 from vjepa_planner.data.episode import Episode
 from vjepa_planner.data.episodes import CHECK_SEEDS_FROM
+from vjepa_planner.data.exploration import find_exploration
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
-from vjepa_planner.simulation import (
-    FrankaSimulation,
-    SimulationConfig,
-    WORKSPACE_MAX,
-    WORKSPACE_MIN,
-)
+from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 from vjepa_planner.types import ACTION_DIM
 
-_RANDOM_ACTION_PROBABILITY = 0.35
-_GRIPPER_TOGGLE_PROBABILITY = 0.12
-_WAYPOINT_NOISE = 0.02  # [m]
 _LOOKS_PROBABILITY = 0.85
 
 
@@ -46,6 +39,7 @@ class CollectConfig:
         max_translation: Largest displacement of one step along each axis [m].
         seed: Seed of the first episode; the others count up from it.
         shard_size: Episodes that a process makes at a time and that reach the disk together.
+        exploration: What the arm does, see ``vjepa_planner.data.exploration``.
     """
 
     episodes: int = 3000
@@ -54,9 +48,11 @@ class CollectConfig:
     max_translation: float = 0.075
     seed: int = 0
     shard_size: int = 50
+    exploration: str = 'reach'
 
     def __post_init__(self) -> None:
         """Check the values."""
+        find_exploration(self.exploration)
         if self.episodes < 1 or self.frames < 2 or self.shard_size < 1:
             raise InvalidInputError(
                 'need at least 1 episode of at least 2 frames and 1 episode in a shard, got '
@@ -127,6 +123,12 @@ def _count_finished(config: CollectConfig, directory: Path) -> int:
             f'wanted are {config.frames} frames of {config.image_size} px. Collect into another '
             'directory.'
         )
+    explored = {entry.facts.get('exploration', config.exploration) for entry in dataset.episodes}
+    if explored - {config.exploration}:
+        raise InvalidInputError(
+            f'{directory} holds episodes of exploration {", ".join(sorted(explored))}, wanted is '
+            f'{config.exploration}. Collect into another directory.'
+        )
     seeds = [entry.seed for entry in dataset.episodes]
     if seeds != list(range(config.seed, config.seed + len(seeds))):
         raise InvalidInputError(
@@ -146,6 +148,7 @@ def _make_episodes(config: CollectConfig, seeds: range) -> list[Episode]:
     facts = {
         'source': 'simulator',
         'ee_frame': fr3.TCP_FRAME,
+        'exploration': config.exploration,
         'simulator': f'MuJoCo {mujoco.__version__}',
     }
     episodes = []
@@ -176,46 +179,22 @@ def record_episode(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
     """Return the images (frames, size, size, 3) and states (frames, 7) of one exploration.
 
-    The arm moves towards random places of the workspace with noise, or takes random actions, and
-    opens or closes the gripper now and then.
+    The exploration decides where it begins and what happens.
     """
     rng = np.random.default_rng([seed, 1])
     looks = rng.random(2) < _LOOKS_PROBABILITY
     vary = {name for name, wanted in zip(('colors', 'lights'), looks, strict=True) if wanted}
     simulation.reset(seed, vary=frozenset(vary))
-    simulation.place_end_effector_randomly(
-        rng, rng.choice([0.0, 0.5, 1.0]) * fr3.MAX_GRIPPER_WIDTH
-    )
+    explore = find_exploration(config.exploration)
+    exploration = explore(simulation, config.max_translation, rng)
     images: list[npt.NDArray[np.uint8]] = []
     states: list[npt.NDArray[np.float64]] = []
-    waypoint = rng.uniform(WORKSPACE_MIN, WORKSPACE_MAX)
     for frame in range(config.frames):
         if frame:
-            state = states[-1]
-            if np.linalg.norm(waypoint - state[:3]) < 2 * _WAYPOINT_NOISE:
-                waypoint = rng.uniform(WORKSPACE_MIN, WORKSPACE_MAX)
-            simulation.apply(_explore(state, waypoint, config.max_translation, rng))
+            simulation.apply(exploration.act())
         images.append(_shrink(simulation.render(), config.image_size))
         states.append(simulation.state())
     return np.stack(images), np.stack(states)
-
-
-def _explore(
-    state: npt.NDArray[np.float64],
-    waypoint: npt.NDArray[np.float64],
-    limit: float,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.float64]:
-    """Return an action of shape (7,): towards the waypoint with noise, or random."""
-    action = np.zeros(ACTION_DIM)
-    if rng.random() < _RANDOM_ACTION_PROBABILITY:
-        action[:3] = rng.uniform(-limit, limit, 3)
-    else:
-        towards = waypoint - state[:3] + rng.normal(0.0, _WAYPOINT_NOISE, 3)
-        action[:3] = np.clip(towards * rng.uniform(0.4, 1.0), -limit, limit)
-    if rng.random() < _GRIPPER_TOGGLE_PROBABILITY:
-        action[6] = rng.uniform(-1.0, 1.0)
-    return action
 
 
 def _shrink(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

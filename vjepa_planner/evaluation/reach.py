@@ -3,60 +3,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from vjepa_planner.evaluation.criteria import SUCCESS_DISTANCE
+from vjepa_planner.evaluation.task import SubGoalImage, Task, TaskGoal
 from vjepa_planner.simulation import FrankaSimulation
-from vjepa_planner.types import Image
-
-SUCCESS_DISTANCE = 0.04
-"""Distance to the goal pose below which a reach has succeeded [m], as in the paper."""
 
 MAX_ACTIONS = 15
 MIN_START_DISTANCE = 0.10  # [m]
 
 
-@dataclass(frozen=True)
-class ReachGoal:
-    """Where to go.
-
-    Attributes:
-        image: What the camera sees with the arm there, uint8 RGB.
-        position: Of the tool centre point in the base frame, shape (3,) [m]; for the judge only.
-    """
-
-    image: Image
-    position: npt.NDArray[np.float64]
-
-
-class ReachTask:
+class ReachTask(Task):
     """Start and goal poses over the whole workspace in view, at least 10 cm apart.
 
     The goal has the orientation of the start: planners of V-JEPA 2-AC do not search rotations.
     """
 
     name = 'reach'
+    moved = 'end effector'
 
-    def start(self, simulation: FrankaSimulation, seed: int) -> ReachGoal:
-        """Reset to an episode, leave the arm at its start pose, and return the goal.
-
-        Args:
-            simulation: Reset with the seed: objects, start pose and looks depend on it.
-            seed: Of the episode.
-        """
+    def arrange(self, simulation: FrankaSimulation, seed: int) -> None:
+        """Put the scene into the start state; see :class:`Task`."""
         simulation.reset(seed)
+
+    def show_goal(self, simulation: FrankaSimulation, seed: int) -> TaskGoal:
+        """Put the arm into a pose that is far enough from the start; see :class:`Task`."""
+        self.arrange(simulation, seed)
         start = simulation.state()
         rng = np.random.default_rng([seed, 2])
         while True:
             simulation.place_end_effector_randomly(rng, euler=start[3:6])
             if np.linalg.norm(simulation.state()[:3] - start[:3]) >= MIN_START_DISTANCE:
                 break
-        goal = ReachGoal(simulation.render(), simulation.state()[:3])
-        simulation.place_end_effector(start[:3], start[3:6])
-        return goal
+        sub_goal = SubGoalImage('reached', simulation.render(), MAX_ACTIONS)
+        return TaskGoal((sub_goal,), self.position(simulation))
 
-    def distance(self, simulation: FrankaSimulation, goal: ReachGoal) -> float:
-        """Return how far the end effector is from the goal pose [m]."""
-        return float(np.linalg.norm(simulation.state()[:3] - goal.position))
+    def position(self, simulation: FrankaSimulation) -> npt.NDArray[np.float64]:
+        """Return where the end effector is, shape (3,) [m]."""
+        return simulation.state()[:3]
+
+    def succeeded(self, simulation: FrankaSimulation, goal: TaskGoal) -> bool:
+        """Return whether the end effector is within 4 cm of the goal pose."""
+        return self.distance(simulation, goal) < SUCCESS_DISTANCE

@@ -20,10 +20,12 @@ class EpisodeResult:
 
     Attributes:
         seed: Of the episode.
-        success: Whether the final distance is small enough.
-        distances: Distance to the goal before the first action and after each [m].
-        energies: Energy of the present image before each action.
+        success: What the judge of the task says of the end.
+        distances: Of what the task moves to where the goal shows it, before the first action and
+            after each [m].
+        energies: Energy of the present image before each action, for the sub-goal in force.
         seconds: Planning time of each action, from image to action [s].
+        sub_goals: Index of the sub-goal in force at each action.
     """
 
     seed: int
@@ -31,6 +33,7 @@ class EpisodeResult:
     distances: tuple[float, ...]
     energies: tuple[float, ...]
     seconds: tuple[float, ...]
+    sub_goals: tuple[int, ...]
 
     @property
     def final_distance(self) -> float:
@@ -92,16 +95,35 @@ class EvaluationReport:
 
     def __str__(self) -> str:
         """Return a table of one row with its heading."""
+        widths = {name: max(len(name), len(value)) for name, value in self._row().items()}
+        return '\n'.join(
+            '  '.join(
+                f'{cell:<{width}}' for cell, width in zip(line, widths.values(), strict=True)
+            )
+            for line in (self._row().keys(), self._row().values())
+        )
+
+    def to_markdown(self) -> str:
+        """Return the same table as Markdown."""
+        row = self._row()
+        lines = (row.keys(), ('---' for _ in row), row.values())
+        return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+
+    def _row(self) -> dict[str, str]:
         low, high = self.ci95
         final = np.array([result.final_distance for result in self.results]) * 100
-        return (
-            f'{"task":<10}{"model":<14}{"planner":<10}{"episodes":>9}{"success":>9}'
-            f'{"95 % interval":>17}{"final distance (median, p90)":>31}{"s/action":>10}\n'
-            f'{self.task:<10}{self.model:<14}{self.planner:<10}{len(self.results):>9}'
-            f'{self.success_rate:>9.0%}{f"{low:.0%} .. {high:.0%}":>17}'
-            f'{f"{np.median(final):.1f} cm, {np.quantile(final, 0.9):.1f} cm":>31}'
-            f'{self.seconds_per_action:>10.2f}'
-        )
+        return {
+            'task': self.task,
+            'model': self.model,
+            'planner': self.planner,
+            'episodes': str(len(self.results)),
+            'success': f'{self.success_rate:.0%}',
+            '95 % interval': f'{low:.0%} .. {high:.0%}',
+            'final distance (median, p90)': (
+                f'{np.median(final):.1f} cm, {np.quantile(final, 0.9):.1f} cm'
+            ),
+            's/action': f'{self.seconds_per_action:.2f}',
+        }
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

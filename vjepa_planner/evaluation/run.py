@@ -4,17 +4,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Protocol, TYPE_CHECKING
 
-from vjepa_planner.evaluation.reach import MAX_ACTIONS, ReachTask, SUCCESS_DISTANCE
+from vjepa_planner.evaluation.reach import ReachTask
 from vjepa_planner.evaluation.report import EpisodeResult
+from vjepa_planner.evaluation.task import Task, TaskGoal
+from vjepa_planner.goal_sequence import GoalSequence, Progress
 from vjepa_planner.mpc import ModelPredictiveController
 from vjepa_planner.simulation import FrankaSimulation
-from vjepa_planner.types import Goal
+from vjepa_planner.types import Goal, Image, Observation, Plan
 
 if TYPE_CHECKING:
     from vjepa_planner.planners import Planner
     from vjepa_planner.world_model import WorldModel
+
+
+class Policy(Protocol):
+    """Whoever acts in an episode, like :class:`ModelPredictiveController`."""
+
+    def plan(self, observation: Observation, goal: Goal) -> Plan:
+        """Return what to do now; the first action is executed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode: what came of it, and what it looked like.
+
+    Attributes:
+        result: The numbers.
+        goal: What was to be done.
+        images: What the camera saw before the first action and after each, uint8 RGB.
+    """
+
+    result: EpisodeResult
+    goal: TaskGoal
+    images: tuple[Image, ...]
 
 
 def evaluate(
@@ -22,34 +48,76 @@ def evaluate(
     planner: Planner,
     simulation: FrankaSimulation,
     seeds: Iterable[int],
-) -> Iterator[EpisodeResult]:
-    """Yield the result of the reach task for each seed; every episode plans from its own seed."""
-    task = ReachTask()
+    task: Task | None = None,
+    *,
+    final_goal_only: bool = False,
+) -> Iterator[Episode]:
+    """Yield the episode of each seed; every episode plans from its own seed.
+
+    Args:
+        world_model: Encodes and predicts.
+        planner: Searches.
+        simulation: Where it happens.
+        seeds: Of the episodes.
+        task: Reach if left out.
+        final_goal_only: Pursue the last goal image alone, for all of the task's actions.
+    """
     for seed in seeds:
         controller = ModelPredictiveController(world_model, planner, seed=seed)
-        yield run_episode(controller, simulation, task, seed)
+        yield run_episode(
+            controller, simulation, task or ReachTask(), seed, final_goal_only=final_goal_only
+        )
 
 
 def run_episode(
-    controller: ModelPredictiveController,
+    policy: Policy,
     simulation: FrankaSimulation,
-    task: ReachTask,
+    task: Task,
     seed: int,
-) -> EpisodeResult:
-    """Run one episode to its last action and judge where the arm ended."""
-    reach_goal = task.start(simulation, seed)
-    goal = Goal(image=reach_goal.image, goal_id=f'{task.name}-{seed}')
-    distances, energies, seconds = [task.distance(simulation, reach_goal)], [], []
-    for _ in range(MAX_ACTIONS):
-        plan = controller.plan(simulation.observe(), goal)
-        simulation.apply(plan.actions[0])
-        distances.append(task.distance(simulation, reach_goal))
-        energies.append(plan.current_energy)
-        seconds.append(plan.duration)
-    return EpisodeResult(
+    *,
+    final_goal_only: bool = False,
+) -> Episode:
+    """Run one episode to its last action and judge where it ended."""
+    goal = task.start(simulation, seed)
+    if final_goal_only:
+        goal = goal.final_only()
+    run = _Run(policy, simulation, goal.sequence(f'{task.name}-{seed}'))
+    distances = [task.distance(simulation, goal)]
+    for _ in run.actions():
+        distances.append(task.distance(simulation, goal))
+    result = EpisodeResult(
         seed=seed,
-        success=distances[-1] < SUCCESS_DISTANCE,
+        success=task.succeeded(simulation, goal),
         distances=tuple(distances),
-        energies=tuple(energies),
-        seconds=tuple(seconds),
+        energies=tuple(plan.current_energy for plan in run.plans),
+        seconds=tuple(plan.duration for plan in run.plans),
+        sub_goals=tuple(run.sub_goals),
     )
+    return Episode(result, goal, tuple(run.images))
+
+
+class _Run:
+    """The loop of one episode, and what it leaves."""
+
+    def __init__(
+        self, policy: Policy, simulation: FrankaSimulation, sequence: GoalSequence
+    ) -> None:
+        self._policy, self._simulation, self._sequence = policy, simulation, sequence
+        self.plans: list[Plan] = []
+        self.sub_goals: list[int] = []  # in force at each action
+        self.images: list[Image] = []
+
+    def actions(self) -> Iterator[None]:
+        """Act until every sub-goal has been pursued, with a pause after each action."""
+        progress = Progress()
+        while not self._sequence.is_done(progress):
+            observation = self._simulation.observe()
+            assert observation.image is not None
+            plan = self._policy.plan(observation, self._sequence.current(progress).goal)
+            self._simulation.apply(plan.actions[0])
+            self.images.append(observation.image)
+            self.plans.append(plan)
+            self.sub_goals.append(progress.index)
+            progress = self._sequence.advance(progress, actions=1)
+            yield
+        self.images.append(self._simulation.render())

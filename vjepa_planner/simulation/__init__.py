@@ -8,6 +8,7 @@ from vjepa_planner.simulation.franka import (
     WORKSPACE_MAX,
     WORKSPACE_MIN,
 )
+from vjepa_planner.simulation.objects import GRASPABLE, PLATE, REST_HEIGHT, TableObjects
 from vjepa_planner.simulation.servos import CONTROL_PERIOD
 from vjepa_planner.simulation.variation import VARIATIONS
 
@@ -15,10 +16,14 @@ __all__ = [
     'AVAILABLE_RENDERERS',
     'CAMERA_FRAME',
     'CONTROL_PERIOD',
+    'GRASPABLE',
+    'PLATE',
+    'REST_HEIGHT',
     'VARIATIONS',
     'WORKSPACE_MAX',
     'WORKSPACE_MIN',
     'CameraPose',
     'FrankaSimulation',
     'SimulationConfig',
+    'TableObjects',
 ]

@@ -18,6 +18,7 @@ from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_planner.simulation.camera import CameraPose, make_camera
+from vjepa_planner.simulation.objects import TableObjects
 from vjepa_planner.simulation.scene import ARM_CONTYPE, build_mjcf
 from vjepa_planner.simulation.servos import CONTROL_PERIOD, Servos
 from vjepa_planner.simulation.variation import parse_variations, place_objects, vary_looks
@@ -60,7 +61,12 @@ class SimulationConfig:
 
 
 class FrankaSimulation:
-    """The simulated arm, table and camera."""
+    """The simulated arm, table and camera.
+
+    Attributes:
+        config: How it looks and how long an action takes.
+        objects: Cup, box and plate.
+    """
 
     def __init__(self, config: SimulationConfig | None = None) -> None:
         """Compile the scene and reset it with seed 0."""
@@ -68,6 +74,7 @@ class FrankaSimulation:
         self.model = mujoco.MjModel.from_xml_string(build_mjcf())
         self.data = mujoco.MjData(self.model)
         self._default_model = mujoco.MjModel.from_xml_string(build_mjcf())
+        self.objects = TableObjects(self.model, self.data)
         self._servos = Servos(self.model, self.data)
         self._camera = make_camera(self.config.renderer, self.model, self.config.image_size)
         self._site = self.model.site('tcp').id
@@ -92,7 +99,7 @@ class FrankaSimulation:
         looks, objects, start = np.random.default_rng(seed).spawn(3)
         mujoco.mj_resetData(self.model, self.data)
         vary_looks(self.model, self._default_model, vary, looks)
-        place_objects(self.model, self.data, objects)
+        place_objects(self.objects, objects)
         self.place_end_effector_randomly(start, fr3.MAX_GRIPPER_WIDTH)
 
     def place_end_effector_randomly(
@@ -127,7 +134,8 @@ class FrankaSimulation:
         Args:
             position: Tool centre point in the base frame, shape (3,) [m].
             euler: Extrinsic-xyz Euler angles, shape (3,) [rad].
-            gripper_width: Opening of the gripper [m]; as it is if left out.
+            gripper_width: Opening of the gripper [m]; if left out, the gripper goes on with what
+                it does: a grasp keeps its force.
 
         Raises:
             InvalidInputError: The pose is not finite.
@@ -136,8 +144,8 @@ class FrankaSimulation:
         self._servos.place(position, quaternion)
         if gripper_width is not None:
             self.data.qpos[7:9] = gripper_width / 2
+            self._servos.hold_gripper()
         self.data.qvel[:9] = 0.0
-        self._servos.hold_gripper()
         mujoco.mj_forward(self.model, self.data)
 
     # -- commands, as the real arm takes them --------------------------------------------------
@@ -214,8 +222,7 @@ class FrankaSimulation:
 
     def object_position(self, name: str) -> npt.NDArray[np.float64]:
         """Return where ``'cup'``, ``'box'`` or ``'plate'`` is in the base frame, (3,) [m]."""
-        position: npt.NDArray[np.float64] = self.data.body(name).xpos.copy()
-        return position
+        return self.objects.position(name)
 
     def render(self) -> Image:
         """Return the camera's image, uint8 RGB of shape (image_size, image_size, 3)."""

@@ -16,6 +16,13 @@ CUP_HEIGHT = 0.09
 BOX_HALF_SIZE = 0.025
 PLATE_RADIUS = 0.075
 
+GRASP_HEIGHT = {'cup': 0.06, 'box': 0.042}
+"""Height of the tool centre point at which an object that stands is grasped [m]. The palm then
+passes over whatever stands farther away than the hand is wide."""
+
+FINGER_REACH = 0.009
+"""Of the fingers below the tool centre point [m]."""
+
 ARM_CONTYPE = 2
 """MuJoCo contact type of the arm's shapes: they meet objects and table, not each other."""
 

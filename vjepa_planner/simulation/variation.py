@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vjepa_planner.errors import UnknownNameError
 from vjepa_planner.simulation.camera import CameraPose
-from vjepa_planner.simulation.scene import BOX_HALF_SIZE
+from vjepa_planner.simulation.objects import TableObjects
 
 VARIATIONS = ('colors', 'lights', 'camera')
 
@@ -35,16 +35,9 @@ def parse_variations(names: frozenset[str]) -> frozenset[str]:
     return names
 
 
-def place_objects(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+def place_objects(objects: TableObjects, rng: np.random.Generator) -> None:
     """Put cup, box and plate on random free places of the table."""
-    while True:
-        cup, box, plate = rng.uniform(_OBJECT_REGION_MIN, _OBJECT_REGION_MAX, size=(3, 2))
-        distances = [np.linalg.norm(a - b) for a, b in ((cup, box), (cup, plate), (box, plate))]
-        if min(distances) > _OBJECT_DISTANCE:
-            break
-    _set_free_body(model, data, 'cup', (*cup, 0.0005), 0.0)
-    _set_free_body(model, data, 'box', (*box, BOX_HALF_SIZE + 0.0005), rng.uniform(0, np.pi / 2))
-    data.mocap_pos[model.body('plate').mocapid[0]] = [*plate, 0.0]
+    objects.scatter(rng, _OBJECT_REGION_MIN, _OBJECT_REGION_MAX, _OBJECT_DISTANCE)
 
 
 def vary_looks(
@@ -73,18 +66,6 @@ def vary_looks(
         position, look_at = np.array([pose.position, pose.look_at]) + shift
         pose = CameraPose(position=tuple(position), look_at=tuple(look_at))
     pose.write_to(model)
-
-
-def _set_free_body(
-    model: mujoco.MjModel,
-    data: mujoco.MjData,
-    name: str,
-    position: tuple[float, float, float],
-    yaw: float,
-) -> None:
-    start = model.joint(name).qposadr[0]
-    data.qpos[start : start + 3] = position
-    data.qpos[start + 3 : start + 7] = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
 
 
 def _vary_colors(model: mujoco.MjModel, rng: np.random.Generator) -> None:

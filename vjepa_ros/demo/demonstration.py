@@ -9,7 +9,7 @@ import time
 
 import cv2
 
-from vjepa_planner.evaluation.reach import ReachGoal
+from vjepa_planner.evaluation import TaskGoal
 from vjepa_ros.demo.config import DemoConfig, DemoFiles
 from vjepa_ros.demo.display import Display
 from vjepa_ros.demo.domain import reserved_domain_id
@@ -24,7 +24,7 @@ from vjepa_ros.demo.pursuit import Pursuit
 from vjepa_ros.demo.recording import Recording
 from vjepa_ros.demo.report import failure_line, make_result, make_table, write_result
 from vjepa_ros.demo.scene import make_goals
-from vjepa_ros.demo.video import write_video
+from vjepa_ros.demo.video import write_episode
 
 
 def demonstrate(config: DemoConfig) -> str:
@@ -71,7 +71,7 @@ def demonstrate(config: DemoConfig) -> str:
     return failure_line(episode.pursuits)
 
 
-def _prepare_goals(config: DemoConfig, files: DemoFiles) -> list[ReachGoal]:
+def _prepare_goals(config: DemoConfig, files: DemoFiles) -> list[TaskGoal]:
     """Return the goals, with their images saved."""
     goals = make_goals(config.seed)
     for goal, path in zip(goals, files.goal_images, strict=True):
@@ -84,8 +84,8 @@ def _leave_pictures(
     files: DemoFiles,
     recording: Recording,
     pursuits: Sequence[Pursuit],
-    goals: Sequence[ReachGoal],
+    goals: Sequence[TaskGoal],
 ) -> None:
     """Write plot and video."""
     plot_energy(files.plot, pursuits)
-    write_video(files.video, Painter(recording, pursuits, [goal.image for goal in goals]))
+    write_episode(files.video, Painter(recording, pursuits, [goal.image for goal in goals]))

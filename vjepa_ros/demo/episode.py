@@ -8,7 +8,7 @@ from pathlib import Path
 import time
 
 from vjepa_msgs.msg import Status
-from vjepa_planner.evaluation.reach import ReachGoal
+from vjepa_planner.evaluation import TaskGoal
 from vjepa_planner.types import Image
 from vjepa_ros import conversions
 from vjepa_ros.demo.display import Display
@@ -78,7 +78,7 @@ class Episode:
                     f'not ready after {_START_TIMEOUT:g} s: {names}. {self._what_nodes_say()}'
                 )
 
-    def pursue(self, goal: ReachGoal, image: Image | Path) -> None:
+    def pursue(self, goal: TaskGoal, image: Image | Path) -> None:
         """Set a goal and return when it is reached, or all actions are used.
 
         Args:

@@ -6,12 +6,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 
-from vjepa_planner.evaluation.reach import SUCCESS_DISTANCE
+from vjepa_planner.drawing import (
+    Color,
+    Curve,
+    draw_curve,
+    draw_level,
+    draw_panel,
+    enlarged,
+    Panel,
+    write_text,
+)
+from vjepa_planner.evaluation.criteria import SUCCESS_DISTANCE
 from vjepa_planner.types import Image
-from vjepa_ros.demo.curves import Color, Curve, draw_curve, draw_level, draw_panel, Panel
 from vjepa_ros.demo.pursuit import Pursuit
 from vjepa_ros.demo.recording import Recording
 
@@ -55,7 +63,7 @@ class Painter:
         self._recording = recording
         self._frame_stamps = [frame.stamp for frame in recording.frames]
         self._pursuits = pursuits
-        self._goal_views = [_enlarged(image) for image in goal_images]
+        self._goal_views = [enlarged(image, _VIEW) for image in goal_images]
         steps = [step for pursuit in pursuits for step in pursuit.steps]
         self._energy_top = _HEADROOM * max(step.energy for step in steps)
         self._energies = [self._energy_curve(pursuit) for pursuit in pursuits]
@@ -80,16 +88,16 @@ class Painter:
     def _paint_camera(self, picture: Image, now: int) -> None:
         if self._frame_stamps:
             frame = max(0, bisect_right(self._frame_stamps, now) - 1)
-            view = _enlarged(self._recording.frames[frame].image())
+            view = enlarged(self._recording.frames[frame].image(), _VIEW)
             picture[_TOP : _TOP + _VIEW, _GAP : _GAP + _VIEW] = view
 
     def _paint_captions(self, picture: Image, pursuit: Pursuit, now: int) -> None:
         seconds = (now - self.begin) / 1e9
-        _write(picture, f'camera   {seconds:.1f} s', _TEXT, (_GAP, _TOP - 16))
+        write_text(picture, f'camera   {seconds:.1f} s', _TEXT, (_GAP, _TOP - 16))
         goal = f'goal {pursuit.number}, given as {pursuit.given_as}'
-        _write(picture, goal, _TEXT, (2 * _GAP + _VIEW, _TOP - 16))
+        write_text(picture, goal, _TEXT, (2 * _GAP + _VIEW, _TOP - 16))
         if now >= (pursuit.end or self.end):
-            _write(picture, *_verdict(pursuit), (WIDTH - 120, _TOP - 16))
+            write_text(picture, *_verdict(pursuit), (WIDTH - 120, _TOP - 16))
 
     def _paint_curves(self, picture: Image, now: int) -> None:
         draw_panel(picture, _PANEL, [self._fraction(p.begin) for p in self._pursuits[1:]])
@@ -106,16 +114,16 @@ class Painter:
             corner = _PANEL.point(self._fraction(ended.begin), 0)
             text, color = _verdict(ended)
             text = f'goal {ended.number} {text}'
-            _write(picture, text, color, (corner[0] + 8, corner[1] - 8))
+            write_text(picture, text, color, (corner[0] + 8, corner[1] - 8))
         legend = _PANEL.top + 18
         pursuit = next((p for p in reversed(self._pursuits) if p.begin <= now), self._pursuits[0])
         energies = [step.energy for step in pursuit.steps if step.stamp <= now]
         if energies:
-            _write(picture, f'energy {energies[-1]:.3f}', _ENERGY, (_GAP + 8, legend))
+            write_text(picture, f'energy {energies[-1]:.3f}', _ENERGY, (_GAP + 8, legend))
         position = self._recording.position_at(now)
         if position is not None:
             text = f'distance {pursuit.distance(position) * 100:.1f} cm'
-            _write(picture, text, _DISTANCE, (_GAP + 150, legend))
+            write_text(picture, text, _DISTANCE, (_GAP + 150, legend))
 
     # -- curves --------------------------------------------------------------------------------
 
@@ -145,16 +153,6 @@ class Painter:
             yield [time for time, _ in known], [distance for _, distance in known]
 
 
-def _enlarged(image: Image) -> Image:
-    """Return an image at the size of a view."""
-    view = cv2.resize(image, (_VIEW, _VIEW), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(view, np.uint8)
-
-
 def _verdict(pursuit: Pursuit) -> tuple[str, Color]:
     """Return the outcome in words, and their colour."""
     return ('reached', _REACHED) if pursuit.outcome else ('not reached', _DISTANCE)
-
-
-def _write(picture: Image, text: str, color: Color, corner: tuple[int, int]) -> None:
-    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vjepa_planner.evaluation.reach import SUCCESS_DISTANCE
+from vjepa_planner.evaluation.criteria import SUCCESS_DISTANCE
 from vjepa_ros.demo.pursuit import Pursuit
 
 _ENERGY = 'tab:blue'

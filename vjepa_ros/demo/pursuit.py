@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from vjepa_planner.evaluation.reach import SUCCESS_DISTANCE
+from vjepa_planner.evaluation.criteria import SUCCESS_DISTANCE
 
 _SECOND = 1_000_000_000  # [ns]
 

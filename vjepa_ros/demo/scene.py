@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vjepa_planner.evaluation.reach import MIN_START_DISTANCE, ReachGoal
+from vjepa_planner.evaluation import SubGoalImage, TaskGoal
+from vjepa_planner.evaluation.reach import MAX_ACTIONS, MIN_START_DISTANCE
 from vjepa_planner.simulation import FrankaSimulation
 
 _MAX_DRAWS = 1000
 
 
-def make_goals(seed: int, count: int = 2) -> list[ReachGoal]:
+def make_goals(seed: int, count: int = 2) -> list[TaskGoal]:
     """Return goals that are at least 10 cm from each other and from where the arm starts.
 
     Poses are drawn like those of the reach task, and the first one is the reach task's. The scene
@@ -27,14 +28,15 @@ def make_goals(seed: int, count: int = 2) -> list[ReachGoal]:
     simulation.reset(seed)
     start = simulation.state()
     taken = [start[:3]]
-    goals: list[ReachGoal] = []
+    goals: list[TaskGoal] = []
     rng = np.random.default_rng([seed, 2])
     for _ in range(_MAX_DRAWS):
         simulation.place_end_effector_randomly(rng, euler=start[3:6])
         position = simulation.state()[:3]
         if _is_apart(position, taken):
             taken.append(position)
-            goals.append(ReachGoal(simulation.render(), position))
+            image = SubGoalImage('reached', simulation.render(), MAX_ACTIONS)
+            goals.append(TaskGoal((image,), position))
         if len(goals) == count:
             break
     simulation.close()

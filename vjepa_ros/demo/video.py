@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The video of the episode: encodes the pictures of the painter as H.264."""
+"""The video of the episode: how fast it is, and which pictures of the painter it has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-import subprocess
 
 from vjepa_planner.types import Image
-from vjepa_ros.demo.errors import DemoError
-from vjepa_ros.demo.painter import HEIGHT, Painter, WIDTH
+from vjepa_planner.video_file import write_video
+from vjepa_ros.demo.painter import Painter
 
 SPEED = 2.0
 """Seconds of the episode per second of the video."""
@@ -17,38 +16,19 @@ SPEED = 2.0
 _FPS = 10
 _PERIOD = round(SPEED / _FPS * 1e9)  # [ns] of the episode between two frames
 _LAST_FRAMES = 2 * _FPS  # that show the end
-_INPUT = f'-f rawvideo -pixel_format rgb24 -video_size {WIDTH}x{HEIGHT} -framerate {_FPS} -i -'
-# 4:2:0 and the index at the front: what browsers and phones can play.
-_OUTPUT = '-c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p -movflags +faststart'
 
 
-def write_video(path: Path, painter: Painter) -> None:
-    """Write an episode as MP4 that every player plays.
+def write_episode(path: Path, painter: Painter) -> None:
+    """Write an episode as MP4.
 
     Args:
         path: Of the video.
         painter: Of the episode.
 
     Raises:
-        DemoError: ffmpeg fails.
+        VideoError: ffmpeg fails.
     """
-    from imageio_ffmpeg import get_ffmpeg_exe
-
-    command = [get_ffmpeg_exe(), '-y', '-loglevel', 'error', *_INPUT.split(), *_OUTPUT.split()]
-    with subprocess.Popen(
-        [*command, str(path)], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as ffmpeg:
-        assert ffmpeg.stdin is not None
-        assert ffmpeg.stderr is not None
-        try:
-            for picture in _pictures(painter):
-                ffmpeg.stdin.write(picture.data)
-            ffmpeg.stdin.close()
-        except BrokenPipeError:
-            pass  # it has ended, and says why below
-        complaint = ffmpeg.stderr.read().decode(errors='replace').strip()
-    if ffmpeg.returncode != 0:
-        raise DemoError(f'ffmpeg cannot write {path}: {complaint}')
+    write_video(path, _pictures(painter), _FPS)
 
 
 def _pictures(painter: Painter) -> Iterator[Image]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Curves that grow with time, drawn into an image."""
+"""Curves that grow with time, enlarged views and text, drawn into an image."""
 
 from __future__ import annotations
 
@@ -76,3 +76,14 @@ def draw_curve(picture: Image, panel: Panel, curve: Curve, now: float, *, dots: 
             center = (int(point[0]), int(point[1]))
             radius = 3 << _SUBPIXEL_BITS
             cv2.circle(picture, center, radius, curve.color, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def enlarged(image: Image, size: int) -> Image:
+    """Return an image at the size of a square view [px]."""
+    view = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(view, np.uint8)
+
+
+def write_text(picture: Image, text: str, color: Color, corner: tuple[int, int]) -> None:
+    """Write a line whose lower left corner is at (column, row) [px]."""
+    cv2.putText(picture, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
