@@ -2,7 +2,8 @@
 """The node ``recorder``: writes what the planner sees into a dataset for training.
 
 Callbacks only choose; images are converted, scaled and written on a worker. The services wait for
-it, so they have a callback group and a thread of the executor to themselves.
+it, and with them everything else: what comes meanwhile belongs to no recording. An executor of
+several threads would cost more of the interpreter than the recording itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import shutil
 from typing import Any, TYPE_CHECKING
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
 
@@ -112,12 +112,11 @@ class RecorderNode(VjepaNode):
             (JointState, joints, self._take_joints, qos.ROBOT_STATE),
         ):
             self.create_subscription(message, topic, self._taking(take), profile, **options)
-        requests = MutuallyExclusiveCallbackGroup()
         for name, function in (
             ('start_recording', self._start),
             ('stop_recording', self._stop),
         ):
-            self.create_service(Trigger, name, self._answering(function), callback_group=requests)
+            self.create_service(Trigger, name, self._answering(function))
         self.status.update(state=Status.IDLE, reason='call start_recording')
 
     def close(self) -> None:
@@ -286,4 +285,4 @@ class DiskFullError(VjepaPlannerError):
 
 def main() -> int:
     """Run the node as a process."""
-    return run(lambda: [RecorderNode()], threads=3)
+    return run(lambda: [RecorderNode()])

@@ -27,7 +27,6 @@ from vjepa_ros import conversions, qos
 
 pytest.importorskip('mujoco')
 from vjepa_ros.recorder_node import RecorderNode
-from vjepa_ros.simulator_node import SimulatorNode
 
 STEP = 0.2
 Usage = namedtuple('Usage', ['free'])
@@ -40,13 +39,9 @@ def dataset(tmp_path) -> Path:
 
 def start(graph, dataset, **parameters):
     settings = {'output_directory': str(dataset), 'step_duration': STEP, 'image_size': 32}
-    graph.begin(
-        simulator={'image_size': 64, 'image_rate': 10.0, 'seed': 1},
-        recorder=settings | {'min_free_disk': 0.0} | parameters,
-    )
-    graph.start(SimulatorNode(), threads=4)
+    graph.begin(recorder=settings | {'min_free_disk': 0.0} | parameters)
     graph.recorder = RecorderNode()
-    graph.start(graph.recorder, threads=3)
+    graph.start(graph.recorder)
     graph.poses = graph.record(PoseStamped, 'current_pose', qos.ROBOT_STATE)
     graph.images = graph.record(Image, 'image', qos.IMAGE)
     graph.joints = graph.record(JointState, '/joint_states', qos.ROBOT_STATE)
@@ -56,7 +51,20 @@ def start(graph, dataset, **parameters):
 
 
 @pytest.fixture
-def recording(graph, dataset):
+def simulator(graph, tmp_path):
+    """The simulator, in a process of its own: three nodes would fight for one interpreter."""
+    folder = tmp_path / 'simulator'
+    folder.mkdir()
+    values = {'image_size': 64, 'image_rate': 10.0, 'seed': 1}
+    arguments = graph.ros_arguments(folder, {'simulator': values})
+    code = 'import sys; from vjepa_ros.simulator_node import main; sys.exit(main())'
+    with subprocess.Popen([sys.executable, '-c', code, *arguments]) as process:
+        yield process
+        process.terminate()
+
+
+@pytest.fixture
+def recording(graph, dataset, simulator):
     return start(graph, dataset)
 
 
@@ -129,7 +137,7 @@ def test_recordings_are_appended(recording, dataset) -> None:
     assert len(open_dataset(dataset).episodes) == 2
 
 
-def test_a_long_recording_becomes_several_episodes(graph, dataset) -> None:
+def test_a_long_recording_becomes_several_episodes(graph, dataset, simulator) -> None:
     start(graph, dataset, max_frames=4)
     begin(graph)
     stored(graph, 10)
@@ -160,7 +168,7 @@ def test_what_cannot_be_recorded_is_refused_with_a_reason(recording, dataset) ->
 
 def test_without_a_camera_nothing_begins(graph, dataset) -> None:
     graph.begin(recorder={'output_directory': str(dataset)})
-    graph.start(RecorderNode(), threads=3)
+    graph.start(RecorderNode())
     answer = graph.call(Trigger, 'start_recording')
     assert not answer.success
     assert 'the newest image has no stamp' in answer.message
@@ -192,9 +200,10 @@ def test_bad_messages_are_refused_and_the_recording_goes_on(recording, dataset) 
     assert len(episodes(dataset)) == 1
 
 
-def test_a_node_that_is_interrupted_writes_the_episode(graph, tmp_path, dataset) -> None:
-    graph.begin(simulator={'image_size': 64, 'image_rate': 10.0})
-    graph.start(SimulatorNode(), threads=4)
+def test_a_node_that_is_interrupted_writes_the_episode(
+    graph, simulator, tmp_path, dataset
+) -> None:
+    graph.begin()
     arguments = graph.ros_arguments(
         tmp_path,
         {
