@@ -28,6 +28,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         'miss, carry, drop and put down cup and box) (default: %(default)s)',
     )
     parser.add_argument(
+        '--renderer',
+        default='ray',
+        help='camera: ray, gl (needs OpenGL), or both, each episode by one of the two '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--image-size',
+        type=int,
+        default=256,
+        metavar='PIXELS',
+        help='side of the images (default: %(default)s)',
+    )
+    parser.add_argument(
         '--seed', type=int, default=0, help='seed of the first episode (default: %(default)s)'
     )
     parser.add_argument(
@@ -47,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
         frames=options.frames,
         seed=options.seed,
         exploration=options.exploration,
+        renderer=options.renderer,
+        image_size=options.image_size,
     )
     progress = collect(config, options.out, options.processes)
     there_already = next(progress)  # also raises what is wrong, before a bar is in the way

@@ -10,7 +10,6 @@ import multiprocessing
 from pathlib import Path
 import signal
 
-import cv2
 import mujoco
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +19,14 @@ from vjepa_planner.data.dataset_writer import DatasetWriter
 from vjepa_planner.data.episode import Episode
 from vjepa_planner.data.episodes import CHECK_SEEDS_FROM
 from vjepa_planner.data.exploration import find_exploration
-from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.errors import InvalidInputError, UnknownNameError
 from vjepa_planner.robots import fr3
 from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
+from vjepa_planner.simulation.variation import VARIATIONS
 from vjepa_planner.types import ACTION_DIM
 
 _LOOKS_PROBABILITY = 0.85
+_RENDERERS = {'ray': ('ray',), 'gl': ('gl',), 'both': ('ray', 'gl')}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class CollectConfig:
     Attributes:
         episodes: Number of episodes.
         frames: Images of each episode, one model step apart.
-        image_size: Size of the stored images [px]; they are rendered at twice that.
+        image_size: Size of the images [px]; a model may be trained on smaller ones.
+        renderer: ``'ray'``, ``'gl'``, or ``'both'``: each episode is seen by one of the two.
         max_translation: Largest displacement of one step along each axis [m].
         seed: Seed of the first episode; the others count up from it.
         shard_size: Episodes that a process makes at a time and that reach the disk together.
@@ -44,7 +46,8 @@ class CollectConfig:
 
     episodes: int = 3000
     frames: int = 10
-    image_size: int = 128
+    image_size: int = 256
+    renderer: str = 'ray'
     max_translation: float = 0.075
     seed: int = 0
     shard_size: int = 50
@@ -53,6 +56,8 @@ class CollectConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         find_exploration(self.exploration)
+        if self.renderer not in _RENDERERS:
+            raise UnknownNameError('renderer', self.renderer, tuple(_RENDERERS))
         if self.episodes < 1 or self.frames < 2 or self.shard_size < 1:
             raise InvalidInputError(
                 'need at least 1 episode of at least 2 frames and 1 episode in a shard, got '
@@ -143,8 +148,11 @@ def _numbers(values: set[int]) -> str:
 
 
 def _make_episodes(config: CollectConfig, seeds: range) -> list[Episode]:
-    simulation = FrankaSimulation(SimulationConfig(image_size=2 * config.image_size))
-    step_duration = _measure_step(simulation)
+    simulations = [
+        FrankaSimulation(SimulationConfig(image_size=config.image_size, renderer=renderer))
+        for renderer in _RENDERERS[config.renderer]
+    ]
+    step_duration = _measure_step(simulations[0])
     facts = {
         'source': 'simulator',
         'ee_frame': fr3.TCP_FRAME,
@@ -153,16 +161,20 @@ def _make_episodes(config: CollectConfig, seeds: range) -> list[Episode]:
     }
     episodes = []
     for seed in seeds:
-        images, states = record_episode(simulation, config, seed)
+        simulation = simulations[seed % len(simulations)]
+        recorded = record_episode(simulation, config, seed)
         episodes.append(
             Episode(
-                images=images,
-                states=states.astype(np.float32),
+                images=recorded.images,
+                states=recorded.states.astype(np.float32),
                 step_duration=step_duration,
                 seed=seed,
-                facts=facts,
+                facts={**facts, 'renderer': simulation.config.renderer},
+                gripper_commands=recorded.gripper_commands.astype(np.float32),
             )
         )
+    for simulation in simulations:
+        simulation.close()
     return episodes
 
 
@@ -174,30 +186,37 @@ def _measure_step(simulation: FrankaSimulation) -> float:
     return round(simulation.time - begin, 6)
 
 
-def record_episode(
-    simulation: FrankaSimulation, config: CollectConfig, seed: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-    """Return the images (frames, size, size, 3) and states (frames, 7) of one exploration.
+@dataclass(frozen=True)
+class Recorded:
+    """One exploration.
 
-    The exploration decides where it begins and what happens.
+    Attributes:
+        images: Shape (frames, size, size, 3).
+        states: Shape (frames, 7).
+        gripper_commands: Change of closedness asked for at each frame, shape (frames,).
     """
+
+    images: npt.NDArray[np.uint8]
+    states: npt.NDArray[np.float64]
+    gripper_commands: npt.NDArray[np.float64]
+
+
+def record_episode(simulation: FrankaSimulation, config: CollectConfig, seed: int) -> Recorded:
+    """Record one exploration, which decides where it begins and what happens."""
     rng = np.random.default_rng([seed, 1])
-    looks = rng.random(2) < _LOOKS_PROBABILITY
-    vary = {name for name, wanted in zip(('colors', 'lights'), looks, strict=True) if wanted}
+    looks = rng.random(len(VARIATIONS)) < _LOOKS_PROBABILITY
+    vary = {name for name, wanted in zip(VARIATIONS, looks, strict=True) if wanted}
     simulation.reset(seed, vary=frozenset(vary))
     explore = find_exploration(config.exploration)
     exploration = explore(simulation, config.max_translation, rng)
     images: list[npt.NDArray[np.uint8]] = []
     states: list[npt.NDArray[np.float64]] = []
+    commands = np.zeros(config.frames)
     for frame in range(config.frames):
         if frame:
-            simulation.apply(exploration.act())
-        images.append(_shrink(simulation.render(), config.image_size))
+            action = exploration.act()
+            commands[frame - 1] = action[6]
+            simulation.apply(action)
+        images.append(simulation.render())
         states.append(simulation.state())
-    return np.stack(images), np.stack(states)
-
-
-def _shrink(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """Return the image at ``size`` px, each pixel the mean of those it covers."""
-    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    return small.astype(np.uint8, copy=False)
+    return Recorded(np.stack(images), np.stack(states), commands)

@@ -198,7 +198,7 @@ class DatasetWriter:
             'dataset_from_index': self._frames,
             'dataset_to_index': self._frames + len(episode),
             layout.SEED_COLUMN: episode.seed,
-            layout.FACTS_COLUMN: json.dumps(dict(episode.facts)),
+            layout.FACTS_COLUMN: json.dumps(_facts(episode)),
             **layout.flat_stats(stats),
         }
         self._waiting.append(_Waiting(rows, description, stats))
@@ -246,6 +246,11 @@ class DatasetWriter:
         for file, content in ((layout.STATS_FILE, stats), (layout.INFO_FILE, self._info)):
             with _whole(self._root / file) as path:
                 path.write_text(json.dumps(content, indent=4), encoding='utf-8')
+
+
+def _facts(episode: Episode) -> dict[str, str]:
+    known = {} if episode.gripper_commands is None else layout.COMMANDED_GRIPPER
+    return {**episode.facts, **known}
 
 
 def _stats_of(row: Mapping[str, Any]) -> Stats:

@@ -28,6 +28,9 @@ class Episode:
         task: What the arm does, in words; may be empty.
         seed: Seed that the episode was made from, if it was.
         facts: Whatever else must be known about where it comes from, such as ``ee_frame``.
+        gripper_commands: Change of closedness that was asked for at each frame, shape (frames,);
+            the last is of no effect. None where only measurements are known. A command says more
+            than what was measured: fingers stop at what they hold.
     """
 
     images: npt.NDArray[np.uint8]
@@ -37,6 +40,7 @@ class Episode:
     task: str = ''
     seed: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    gripper_commands: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check the parts against each other."""
@@ -51,6 +55,11 @@ class Episode:
                 f'an episode needs at least one frame and states of shape (frames, {STATE_DIM}), '
                 f'got images {images.shape} and states {states.shape}.'
             )
+        if self.gripper_commands is not None and self.gripper_commands.shape != (len(images),):
+            raise InvalidInputError(
+                f'an episode of {len(images)} frames needs as many gripper commands, got shape '
+                f'{self.gripper_commands.shape}.'
+            )
         if not 0 < self.step_duration < np.inf:
             raise InvalidInputError(
                 f'step_duration must be positive and finite, got {self.step_duration}.'
@@ -61,9 +70,15 @@ class Episode:
         return len(self.images)
 
     def actions(self) -> npt.NDArray[np.float32]:
-        """Return the action from each frame to the next, shape (frames, 7); the last is zero."""
+        """Return the action from each frame to the next, shape (frames, 7); the last is zero.
+
+        The pose is what was measured, as in V-JEPA 2-AC, and the gripper what was asked for,
+        where that is known.
+        """
         actions = np.zeros((len(self), ACTION_DIM), dtype=np.float32)
         actions[:-1] = state_difference(self.states[:-1], self.states[1:])
+        if self.gripper_commands is not None:
+            actions[:-1, 6] = self.gripper_commands[:-1]
         return actions
 
     def with_facts(self, **facts: str) -> Episode:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from vjepa_planner.data.episode import Episode
 from vjepa_planner.data.readers import open_source, ReadOptions, recognise, Source
 from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.geometry import state_difference
 from vjepa_planner.types import STATE_DIM
 
 CHECK_SEEDS_FROM = 900_000
@@ -37,11 +38,14 @@ class Episodes:
         images: RGB, uint8, shape (episodes, frames, size, size, 3).
         states: Measured states, shape (episodes, frames, 7); see ``vjepa_planner.types``.
         seeds: Seed of each episode, shape (episodes,); ``NO_SEED`` where there is none.
+        gripper_commands: Change of closedness that was asked for at each frame, shape (episodes,
+            frames), NaN where it is not known; None where none is.
     """
 
     images: npt.NDArray[np.uint8]
     states: npt.NDArray[np.float32]
     seeds: npt.NDArray[np.int64]
+    gripper_commands: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes against each other."""
@@ -55,6 +59,24 @@ class Episodes:
     def __len__(self) -> int:
         """Return the number of episodes."""
         return len(self.images)
+
+    def actions(
+        self, rows: npt.NDArray[np.int64], frames: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Return the actions (B, K, 7) that lead from frames (B, K) to those after them.
+
+        See :meth:`vjepa_planner.data.episode.Episode.actions`.
+
+        Args:
+            rows: Which episodes, shape (B,).
+            frames: Which of their frames; none of them the last one.
+        """
+        rows = rows[:, None]
+        actions = state_difference(self.states[rows, frames], self.states[rows, frames + 1])
+        if self.gripper_commands is not None:
+            asked = self.gripper_commands[rows, frames]
+            actions[..., 6] = np.where(np.isnan(asked), actions[..., 6], asked)
+        return actions.astype(np.float32)
 
 
 def load_episodes(
@@ -147,6 +169,7 @@ def _fill(episodes: Iterable[Episode], count: int, window: int, path: Path) -> E
     images: npt.NDArray[np.uint8] | None = None
     states = np.empty((count, window, STATE_DIM), np.float32)
     seeds = np.empty(count, np.int64)
+    commands = np.full((count, window), np.nan, np.float32)
     row = 0
     for episode in episodes:
         _check_seed(episode.seed, path)
@@ -164,9 +187,12 @@ def _fill(episodes: Iterable[Episode], count: int, window: int, path: Path) -> E
             images[row] = episode.images[start : start + window]
             states[row] = episode.states[start : start + window]
             seeds[row] = NO_SEED if episode.seed is None else episode.seed
+            if episode.gripper_commands is not None:
+                commands[row] = episode.gripper_commands[start : start + window]
             row += 1
     assert images is not None  # there are windows
-    return Episodes(images=images, states=states, seeds=seeds)
+    known = None if np.isnan(commands).all() else commands
+    return Episodes(images=images, states=states, seeds=seeds, gripper_commands=known)
 
 
 def _check_seed(seed: int | None, path: Path) -> None:

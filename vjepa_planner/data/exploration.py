@@ -114,6 +114,7 @@ _RANDOM_ACTIONS = 0.12  # share, in every phase
 _RANDOM_GRIPPER = 0.08  # share, in every phase, of gripper commands out of the blue
 _EMPTY_CLOSEDNESS = 0.6  # above, the fingers have missed every object
 _SHORTEST = 0.6  # of an action that falls short
+_WEAKEST = 0.4  # of a gripper command
 _ACROSS = np.array([1.0, 1.0, 0.0])
 _ABOVE = np.array([0.0, 0.0, CLEAR_HEIGHT])  # [m] here open fingers pass over an object
 
@@ -227,7 +228,7 @@ class ObjectsExploration(Exploration):
         action[:3] *= 1.0 if fine else rng.uniform(_SHORTEST, 1.0)
         action[:3] += rng.normal(0.0, _FINE_JITTER if fine else _JITTER, 3)
         action[:3] = np.clip(action[:3], -self._limit, self._limit)
-        action[6] *= rng.uniform(_SHORTEST, 1.0)
+        action[6] *= rng.uniform(_WEAKEST, 1.0)
         return action
 
 

@@ -45,6 +45,9 @@ ACTION_NAMES = ('dx', 'dy', 'dz', 'drx', 'dry', 'drz', 'dclosedness')
 SEED_COLUMN = 'vjepa/seed'
 FACTS_COLUMN = 'vjepa/facts'
 
+COMMANDED_GRIPPER = {'gripper_actions': 'commanded'}
+"""Fact of an episode whose actions say what was asked of the gripper, not what was measured."""
+
 _COUNTERS = ('frame_index', 'episode_index', 'index', 'task_index')
 
 

@@ -20,7 +20,7 @@ from vjepa_planner.robots import fr3
 from vjepa_planner.simulation.camera import CameraPose, make_camera
 from vjepa_planner.simulation.objects import TableObjects
 from vjepa_planner.simulation.scene import ARM_CONTYPE, build_mjcf
-from vjepa_planner.simulation.servos import CONTROL_PERIOD, Servos
+from vjepa_planner.simulation.servos import CONTROL_PERIOD, GRIPPER_SPEED, Servos
 from vjepa_planner.simulation.variation import parse_variations, place_objects, vary_looks
 from vjepa_planner.types import ACTION_DIM, Image, Observation
 
@@ -243,7 +243,10 @@ class FrankaSimulation:
         return Observation(image=self.render(), state=self.state(), stamp=self.time)
 
     def apply(self, action: npt.ArrayLike) -> None:
-        """Execute one action to completion: move from the measured pose, then settle.
+        """Execute one action to completion: move from the measured pose, settle, then the gripper.
+
+        The gripper comes last, so that one action can end around an object and close, or stand
+        an object down and let go.
 
         Args:
             action: Shape (7,); see ``vjepa_planner.types``. The target stays in the workspace.
@@ -259,8 +262,6 @@ class FrankaSimulation:
         start = self.state()
         goal = geometry.compose_states(start, action)
         goal[:3] = np.clip(goal[:3], WORKSPACE_MIN, WORKSPACE_MAX)
-        if action[6] != 0.0:  # otherwise a grasp goes on: its target is not the measured width
-            self.set_gripper_target((1.0 - goal[6]) * fr3.MAX_GRIPPER_WIDTH)
         displacement = geometry.state_difference(start, goal)
         ticks = max(1, round(self.config.action_duration / CONTROL_PERIOD))
         for tick in range(1, ticks + 1):
@@ -268,6 +269,10 @@ class FrankaSimulation:
             self.set_target_pose(waypoint[:3], geometry.euler_to_quaternion_xyzw(waypoint[3:6]))
             self._control_tick()
         self.advance(_SETTLE_TIME)
+        if action[6] != 0.0:  # otherwise a grasp goes on: its target is not the measured width
+            width = (1.0 - goal[6]) * fr3.MAX_GRIPPER_WIDTH
+            self.set_gripper_target(width)
+            self.advance(abs(width - self.gripper_width()) / GRIPPER_SPEED + _SETTLE_TIME)
 
     def _arm_touches(self) -> bool:
         """Return whether the arm or the gripper is in contact with anything."""

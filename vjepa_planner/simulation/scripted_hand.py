@@ -27,8 +27,8 @@ _OPEN = 0.1  # closedness below which every object fits between the fingers
 MAX_TRANSLATION = 0.075
 """Largest displacement of one step along each axis [m], as in the paper."""
 
-MAX_GRIPPER_DELTA = 0.75
-"""Largest change of closedness in one step, as in the official planner."""
+MAX_GRIPPER_DELTA = 1.0
+"""Largest change of closedness in one step: from open to closed."""
 
 
 class ScriptedHand:

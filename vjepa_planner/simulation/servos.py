@@ -16,7 +16,8 @@ CONTROL_PERIOD = 0.02
 
 _ARM = slice(0, 7)  # of positions and actuators
 _GRIPPER = 7
-_GRIPPER_SPEED = 0.1  # [m/s] until another one is asked for
+GRIPPER_SPEED = 0.1
+"""Of the gripper's width until another one is asked for [m/s]."""
 
 
 class Servos:
@@ -43,7 +44,7 @@ class Servos:
     def hold_gripper(self) -> None:
         """Make the gripper's present opening its target, with its usual speed and force."""
         self._half_width = self._half_target = float(self._data.qpos[_GRIPPER])
-        self._speed, self._data.ctrl[_GRIPPER] = _GRIPPER_SPEED, self._half_width
+        self._speed, self._data.ctrl[_GRIPPER] = GRIPPER_SPEED, self._half_width
         self._model.actuator_forcerange[_GRIPPER] = self._default_force
 
     def set_target_pose(self, position: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> None:

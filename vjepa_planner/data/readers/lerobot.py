@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from vjepa_planner.data.dataset import Dataset, EpisodeEntry, open_dataset
 from vjepa_planner.data.episode import Episode
-from vjepa_planner.data.lerobot_format import IMAGE_PREFIX
+from vjepa_planner.data.lerobot_format import ACTION_KEY, COMMANDED_GRIPPER, IMAGE_PREFIX
 from vjepa_planner.data.pictures import decode_image, fit_image
 from vjepa_planner.data.readers.base import (
     choose_camera,
@@ -132,7 +132,10 @@ class LeRobotSource(Source):
         """Return the episode ``index``; see :class:`Source`."""
         entry = self.dataset.episodes[index]
         try:
-            rows = self._rows.read(entry, self._wanted_columns())
+            commanded = self._knows_commands(entry)
+            rows = self._rows.read(
+                entry, [*self._wanted_columns(), *([ACTION_KEY] if commanded else [])]
+            )
             images = [
                 fit_image(image, self.options.image_size, self.options.crop)
                 for image in self._images(entry, rows)
@@ -155,8 +158,13 @@ class LeRobotSource(Source):
                 task=entry.task,
                 seed=entry.seed,
                 facts=origin | dict(entry.facts),
+                gripper_commands=_gripper_commands(rows) if commanded else None,
             )
         ]
+
+    def _knows_commands(self, entry: EpisodeEntry) -> bool:
+        """Return whether actions of the gripper are what was asked for in each of the steps."""
+        return entry.facts.items() >= COMMANDED_GRIPPER.items() and self._stride == 1
 
     def _wanted_columns(self) -> list[str]:
         wanted = list(dict.fromkeys(column.feature for column in self._columns))
@@ -196,6 +204,10 @@ class LeRobotSource(Source):
                 break
             if number % self._stride == 0:
                 yield frame
+
+
+def _gripper_commands(rows: pa.Table) -> npt.NDArray[np.float32]:
+    return np.array(rows[ACTION_KEY].to_pylist(), dtype=np.float32)[:, 6]
 
 
 def _stride(present: float, wanted: float | None) -> int:
