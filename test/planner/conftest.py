@@ -101,12 +101,13 @@ def tiny_episodes() -> Episodes:
     from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 
     config = CollectConfig(episodes=10, frames=4, image_size=32)
-    simulation = FrankaSimulation(SimulationConfig(image_size=64))
+    simulation = FrankaSimulation(SimulationConfig(image_size=32))
     recorded = [record_episode(simulation, config, seed) for seed in range(config.episodes)]
     return Episodes(
-        images=np.stack([images for images, _ in recorded]),
-        states=np.stack([states for _, states in recorded]).astype(np.float32),
+        images=np.stack([each.images for each in recorded]),
+        states=np.stack([each.states for each in recorded]).astype(np.float32),
         seeds=np.arange(config.episodes),
+        gripper_commands=np.stack([each.gripper_commands for each in recorded]).astype(np.float32),
     )
 
 

@@ -9,11 +9,9 @@ import torch
 
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.errors import InvalidInputError
-from vjepa_planner.geometry import state_difference
 from vjepa_planner.preprocessing import ImagePreprocessor
 from vjepa_planner.training.augmentation import Crops, draw_crops, draw_jitter
 from vjepa_planner.training.batches import (
-    actions_between,
     check_length,
     frames_to_clips,
     images_to_clips,
@@ -47,13 +45,6 @@ def test_a_clip_of_frames_has_their_colours_in_their_order() -> None:
     assert clip.shape == (1, 3, 4, 16, 16)
     stills = images_to_clips(frames)  # (1, 4, 3, 2, 16, 16)
     torch.testing.assert_close(clip, stills[:, :, :, 0].transpose(1, 2), rtol=0, atol=0)
-
-
-def test_actions_are_the_differences_of_states() -> None:
-    states = some_episodes(3).states
-    actions = actions_between(states[:, 0], states[:, 1])
-    assert actions.dtype == torch.float32
-    np.testing.assert_allclose(actions, state_difference(states[:, 0], states[:, 1]), atol=1e-6)
 
 
 @pytest.mark.parametrize(('count', 'held_out'), [(2, 1), (10, 1), (100, 5)])

@@ -213,7 +213,7 @@ def _optimiser(options: argparse.Namespace) -> dict[str, Any]:
 def _sizes(options: argparse.Namespace) -> Sizes:
     from vjepa_planner.training.starting import Sizes
 
-    names = ('architecture', 'width', 'depth', 'predictor_width', 'predictor_depth')
+    names = ('architecture', 'patch_size', 'width', 'depth', 'predictor_width', 'predictor_depth')
     return Sizes(**{n: getattr(options, n) for n in names if hasattr(options, n)})
 
 

@@ -37,6 +37,13 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         '--model', help='weights to start from: official, Hugging Face or own (default: none)'
     )
     _add_architecture(size, 'encoder and predictor')
+    size.add_argument(
+        '--patch-size',
+        type=int,
+        default=16,
+        metavar='PIXELS',
+        help='side of what becomes one token (default: %(default)s)',
+    )
     size.add_argument('--width', type=int, default=192, help='(default: %(default)s)')
     size.add_argument('--depth', type=int, default=6, help='(default: %(default)s)')
     _add_predictor_size(size, width=128, depth=4)

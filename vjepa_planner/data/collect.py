@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -100,8 +101,9 @@ def collect(config: CollectConfig, directory: Path, processes: int = 1) -> Itera
     )
     try:
         with DatasetWriter(directory) as writer:
-            for job in [pool.submit(_make_episodes, config, part) for part in parts]:
-                writer.add(*job.result())
+            jobs = deque(pool.submit(_make_episodes, config, part) for part in parts)
+            while jobs:
+                writer.add(*jobs.popleft().result())  # and let go of them
                 writer.flush()
                 yield len(writer)
     finally:

@@ -10,17 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vjepa_planner import geometry
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-
-
-def actions_between(
-    states: npt.NDArray[np.float32], next_states: npt.NDArray[np.float32]
-) -> Tensor:
-    """Return the actions (..., 7) that lead from one state to the other, as float32."""
-    return torch.from_numpy(geometry.state_difference(states, next_states).astype(np.float32))
 
 
 def images_to_clips(images: Tensor, frames: int = 2) -> Tensor:

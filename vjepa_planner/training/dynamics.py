@@ -22,7 +22,6 @@ from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.networks import ACPredictor, Encoder
 from vjepa_planner.training.augmentation import draw_jitter
 from vjepa_planner.training.batches import (
-    actions_between,
     check_length,
     images_to_clips,
     load_frames,
@@ -74,8 +73,8 @@ class DynamicsObjective(nn.Module):
 
         Args:
             images: A frame, the next one and any other, RGB in 0..1, shape (B, 3, 3, H, W).
-            states: Of the first frame, shape (B, 1, 7).
-            actions: From first to second, first to third, second to third, shape (B, 3, 7).
+            states: Of the three frames, shape (B, 3, 7).
+            actions: From the first to the second frame, shape (B, 1, 7).
         """
         clips = images_to_clips(images).flatten(0, 1)
         with autocast(self._config, self, images.device):
@@ -84,19 +83,20 @@ class DynamicsObjective(nn.Module):
         frames = embeddings.unbind(1)
         first, second, _ = frames
         with autocast(self._config, self, images.device):
-            predicted = self.predictor(first, actions[:, :1], states)
-        terms = self._geometry(frames, actions)
+            predicted = self.predictor(first, actions, states[:, :1])
+        terms = self._geometry(frames, states)
         terms['prediction'] = prediction_loss(normalise(predicted.float()), second)
         copy = prediction_loss(first, second).detach()
         return {'loss': self._total(terms), **terms, 'copy': copy}
 
-    def _geometry(self, frames: tuple[Tensor, ...], actions: Tensor) -> dict[str, Tensor]:
+    def _geometry(self, frames: tuple[Tensor, ...], states: Tensor) -> dict[str, Tensor]:
         """Return the terms about how embeddings (B, N, D) of three frames differ."""
-        first, second, third = frames
-        variance, covariance = spread_losses(third - first)
-        moves = (second - first, third - first, third - second)
+        variance, covariance = spread_losses(frames[2] - frames[0])
         moved = torch.stack(
-            [self.inverse_dynamics(m, a) for m, a in zip(moves, actions.unbind(1), strict=True)]
+            [
+                self.inverse_dynamics(frames[b] - frames[a], states[:, b] - states[:, a])
+                for a, b in ((0, 1), (0, 2), (1, 2))
+            ]
         )
         return {
             'inverse_dynamics': moved.mean(),
@@ -146,10 +146,10 @@ class DynamicsStage(Stage):
         jitter = draw_jitter((size, 3, 3, height, width), run.generator)
         part, device = self._processes.part(size), self._processes.device
         batch, frames = batch[part], frames[part]
-        states = self._episodes.states[batch[:, None], frames]
-        actions = actions_between(states[:, [0, 0, 1]], states[:, [1, 2, 2]])
+        states = torch.from_numpy(self._episodes.states[batch[:, None], frames])
+        actions = torch.from_numpy(self._episodes.actions(batch, frames[:, :1]))
         images = jitter.part(part)(load_frames(self._episodes, batch, frames, device))
-        return images, torch.from_numpy(states[:, :1]).to(device), actions.to(device)
+        return images, states.to(device), actions.to(device)
 
     def evaluate(self) -> Evaluation:
         """Probe the encoder."""

@@ -15,8 +15,9 @@ from vjepa_planner.training.processes import mean_over_processes
 METERS_TO_EMBEDDING = 12.0
 """How far an embedding shall move along its read-out direction per metre of the end effector."""
 
-CLOSEDNESS_TO_EMBEDDING = 1.5
-"""The same for the gripper, from fully open to fully closed."""
+CLOSEDNESS_TO_EMBEDDING = 5.0
+"""The same for the gripper, from fully open to fully closed. A cup between the fingers (closedness
+0.18) is to weigh as much as a few centimetres: fingers are a few pixels of the image."""
 
 _VARIANCE_FLOOR = 0.5
 
@@ -76,7 +77,7 @@ class LinearInverseDynamics(nn.Module):
 
         Args:
             differences: Later minus earlier embedding, shape (B, N, D).
-            actions: State differences between the two frames, shape (B, 7).
+            actions: Later minus earlier state, as measured, shape (B, 7).
         """
         moved = torch.cat(
             (METERS_TO_EMBEDDING * actions[:, :3], CLOSEDNESS_TO_EMBEDDING * actions[:, 6:]), dim=1

@@ -37,6 +37,7 @@ class Sizes:
 
     Attributes:
         architecture: Name of a published one; None takes the numbers below, heads of 64.
+        patch_size: Side of what becomes one token of the encoder [px].
         width: Of the encoder.
         depth: Of the encoder.
         predictor_width: Of the predictor.
@@ -44,6 +45,7 @@ class Sizes:
     """
 
     architecture: str | None = None
+    patch_size: int = 16
     width: int = 192
     depth: int = 6
     predictor_width: int = 128
@@ -65,6 +67,7 @@ class Sizes:
         return EncoderConfig(
             img_size=image_size,
             num_frames=frames,
+            patch_size=self.patch_size,
             embed_dim=self.width,
             depth=self.depth,
             num_heads=_heads(self.width),

@@ -21,7 +21,7 @@ from torch import nn, Tensor
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.networks import ACPredictor, Encoder
-from vjepa_planner.training.batches import actions_between, check_length, split_episodes
+from vjepa_planner.training.batches import check_length, split_episodes
 from vjepa_planner.training.features import computed_features, Features
 from vjepa_planner.training.loop import Evaluation, Intervals, Progress, Stage, train
 from vjepa_planner.training.losses import normalise, prediction_loss
@@ -155,7 +155,7 @@ class PredictorStage(Stage):
         processes: Processes,
     ) -> None:
         """Set up."""
-        self._states, self._features, self._config = episodes.states, features, config
+        self._episodes, self._features, self._config = episodes, features, config
         self._processes = processes
         self._split = split_episodes(episodes)
         self.objective = PredictorObjective(predictor, config).to(processes.device)
@@ -170,17 +170,18 @@ class PredictorStage(Stage):
         self, rows: npt.NDArray[np.int64], size: int, rng: np.random.Generator
     ) -> _Windows:
         row = rng.choice(rows, size)
-        start = rng.integers(self._states.shape[1] - self._config.frames + 1, size=size)
+        start = rng.integers(self._episodes.states.shape[1] - self._config.frames + 1, size=size)
         return _Windows(int(rng.integers(len(self._features.array))), row, start)
 
     def _load(self, windows: _Windows) -> tuple[Tensor, Tensor, Tensor]:
         """Return embeddings (B, T, N, D), actions (B, T - 1, 7), states (B, T, 7)."""
         frames = windows.start[:, None] + np.arange(self._config.frames)
-        states = self._states[windows.row[:, None], frames]
+        states = self._episodes.states[windows.row[:, None], frames]
+        actions = self._episodes.actions(windows.row, frames[:, :-1])
         device = self._processes.device
         return (
             self._features.windows(windows.copy, windows.row, frames).to(device),
-            actions_between(states[:, :-1], states[:, 1:]).to(device),
+            torch.from_numpy(actions).to(device),
             torch.from_numpy(states).to(device),
         )
 
