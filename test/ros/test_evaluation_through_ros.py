@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 from vjepa_ros import conversions, qos
 from vjepa_ros.child_nodes.errors import NodesError
 from vjepa_ros.evaluation.episode_log import EpisodeLog
+from vjepa_ros.evaluation.run import temporary_folder
 from vjepa_ros.simulator_node import SimulatorNode
 
 SEED, EPISODES = 810_003, 2  # the shipped model succeeds in the first and fails in the second
@@ -170,6 +172,20 @@ def test_a_commander_that_cannot_be_followed_is_an_error(messages, complaint) ->
         log_with(*messages)
 
 
+# -- logs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('error', 'stays'), [(NodesError('see the log'), True), (KeyboardInterrupt(), False)]
+)
+def test_temporary_logs_stay_only_if_an_error_may_name_them(error, stays) -> None:
+    manager = temporary_folder()
+    folder = manager.__enter__()
+    assert not manager.__exit__(type(error), error, None), 'the error goes on'
+    assert folder.is_dir() == stays
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 # -- the whole ---------------------------------------------------------------------------------
 
 
@@ -196,6 +212,14 @@ def running(text: str) -> dict[int, str]:
         if text in command:
             found[int(path.parent.name)] = command
     return found
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    """Return when the progress of an evaluation contains a text."""
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f'it ended without {text!r}')
 
 
 def wait_for_node(logs: Path, name: str) -> int:
@@ -240,9 +264,7 @@ def test_the_nodes_succeed_and_fail_where_the_library_does(tmp_path) -> None:
 @END_TO_END
 def test_a_planner_that_is_killed_ends_everything_with_a_word_about_it(tmp_path) -> None:
     process = start_evaluation('--out', str(tmp_path))
-    for line in process.stderr:
-        if 'action 1/' in line:
-            break
+    wait_for_line(process, 'action 1/')
     os.kill(wait_for_node(tmp_path, 'planner'), signal.SIGKILL)
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
@@ -253,10 +275,13 @@ def test_a_planner_that_is_killed_ends_everything_with_a_word_about_it(tmp_path)
 
 
 @END_TO_END
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_the_like_end_all_nodes(number, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ('number', 'moment'), [(signal.SIGINT, 'action 1/'), (signal.SIGTERM, 'waiting for')]
+)
+def test_ctrl_c_and_the_like_end_all_nodes(number, moment, tmp_path) -> None:
     process = start_evaluation('--out', str(tmp_path))
-    wait_for_node(tmp_path, 'commander')
+    wait_for_line(process, moment)
+    assert wait_for_node(tmp_path, 'commander')
     os.killpg(process.pid, number)  # as a terminal does: to the whole group
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, errors

@@ -10,6 +10,8 @@ import shutil
 import tempfile
 import time
 
+from rclpy.task import Future
+
 from vjepa_planner.errors import VjepaPlannerError
 from vjepa_planner.evaluation import Episode, EpisodeResult
 from vjepa_ros.child_nodes.domain import reserved_domain_id
@@ -31,7 +33,7 @@ def run_episodes(config: EvaluationConfig, note: Callable[[str], None]) -> Gener
         NodesError: A node ended by itself, refused something or did not answer.
     """
     with ExitStack() as stack:
-        logs = config.logs or stack.enter_context(_temporary_folder())
+        logs = config.logs or stack.enter_context(temporary_folder())
         logs.mkdir(parents=True, exist_ok=True)
         enter_private_graph(stack.enter_context(reserved_domain_id()), logs)
         processes = stack.enter_context(NodeProcesses(logs))
@@ -56,7 +58,7 @@ def _wait_for_nodes(director: Director, note: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _temporary_folder() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """Make a folder that stays only if there is an error, which then names a file in it."""
     folder = Path(tempfile.mkdtemp(prefix='vjepa-eval-'))
     keep = False
@@ -98,7 +100,7 @@ def _act(director: Director, log: EpisodeLog, note: Callable[[int], object]) -> 
     Raises:
         NodesError: Nothing happens any more.
     """
-    judgements = []
+    judgements: list[Future] = []
     progress, since = log.progress, time.monotonic()
     while not log.is_complete:
         while len(judgements) < min(log.rests, log.budget):
