@@ -25,6 +25,7 @@ from vjepa_planner.errors import InvalidInputError
 if TYPE_CHECKING:
     from vjepa_planner.evaluation import Episode, Task
     from vjepa_planner.planners import Planner
+    from vjepa_planner.simulation import FrankaSimulation
     from vjepa_planner.world_model import WorldModel
 
     _Note = Callable[[str], None]
@@ -107,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     from vjepa_planner.evaluation import EvaluationReport
     from vjepa_planner.evaluation.report_folder import ReportFolder
+    from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 
     task = _checked_task(options)
     vary = frozenset(options.vary.split(',')) - {'none', ''}
@@ -114,12 +116,16 @@ def run(options: argparse.Namespace) -> int:
     planner = make_chosen_planner(options, world_model)
     model = world_model.config
     planner_name = options.planner or str(model.planner.get('name', 'cem'))
-    source: _Source = (
-        partial(episodes_through_ros, options, task, vary, planner_name, planner.config)
-        if options.through == 'ros'
-        else partial(_episodes_in_library, options, task, vary, world_model, planner)
-    )
-    del world_model  # the nodes load their own
+    # Whatever way: unknown looks and cameras are refused before anything is written.
+    simulation = FrankaSimulation(SimulationConfig(vary=vary, renderer=options.renderer))
+    if options.through == 'ros':
+        simulation.close()  # the nodes have their own, and their own model
+        source: _Source = partial(
+            episodes_through_ros, options, task, vary, planner_name, planner.config
+        )
+    else:
+        source = partial(_episodes_in_library, options, task, simulation, world_model, planner)
+    del world_model
     folder = ReportFolder(options.out, options.videos) if options.out else None
     results = []
     with closing(_counted(source, options.episodes, task.name)) as episodes:
@@ -166,19 +172,17 @@ def _checked_task(options: argparse.Namespace) -> Task:
 def _episodes_in_library(
     options: argparse.Namespace,
     task: Task,
-    vary: frozenset[str],
+    simulation: FrankaSimulation,
     world_model: WorldModel,
     planner: Planner,
     _note: _Note,
 ) -> Generator[Episode]:
     """Yield the episodes that this process does by itself."""
     from vjepa_planner.evaluation import evaluate
-    from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 
-    config = SimulationConfig(vary=vary, renderer=options.renderer)
     seeds = range(options.seed, options.seed + options.episodes)
     final = options.goals == 'final'
-    with closing(FrankaSimulation(config)) as simulation:
+    with closing(simulation):
         yield from evaluate(world_model, planner, simulation, seeds, task, final_goal_only=final)
 
 
