@@ -133,7 +133,8 @@ class GoalNode(VjepaNode):
             for index, part in enumerate(request.sub_goals):
                 with naming(index):
                     goals.append(self._encoded_goal(_requested_image(part)))
-            self._put_in_force(goals, make_sequence(goals, request.sub_goals))
+            sequence = make_sequence(goals, request.sub_goals)
+            self._put_in_force(goals, sequence, withdraw_last=request.withdraw_last)
             response.success = True
             response.goal_ids = [goal.goal_id for goal in goals]
             response.message = f'{len(goals)} goals, {response.goal_ids[0]} is in force.'
@@ -187,17 +188,30 @@ class GoalNode(VjepaNode):
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=4).hexdigest()
         return Goal(goal_id=f'goal-{self._count}-{digest}', embedding=embedding)
 
-    def _put_in_force(self, goals: list[Goal], sequence: GoalSequence | None = None) -> None:
+    def _put_in_force(
+        self,
+        goals: list[Goal],
+        sequence: GoalSequence | None = None,
+        *,
+        withdraw_last: bool = False,
+    ) -> None:
         """Replace what is in force by a goal, or by those of a sequence."""
         with self._lock:
             self._goals = goals
-            self._pursuit = SequencePursuit(sequence, self._motions) if sequence else None
+            self._pursuit = None
+            if sequence:
+                self._pursuit = SequencePursuit(
+                    sequence, self._motions, withdraw_last=withdraw_last
+                )
             self._publish_goal()
         self.status.accept()
 
     def _publish_goal(self) -> None:
         """Publish the goal that is to be pursued now; the lock is held."""
         pursuit = self._pursuit
+        if pursuit and pursuit.is_done and pursuit.withdraw_last:
+            self._withdraw_goal(pursuit.describe())
+            return
         index = pursuit.index if pursuit else 0
         reason = pursuit.describe() if pursuit else ''
         goal = self._goals[index]
@@ -208,6 +222,12 @@ class GoalNode(VjepaNode):
             self._publisher.publish(goal)
             self.get_logger().info(f'goal {self._goal_id} is in force')
         self.status.update(state=Status.IDLE, reason=reason, goal_id=self._goal_id)
+
+    def _withdraw_goal(self, reason: str) -> None:
+        """Let no goal be in force; the lock is held."""
+        self._goal_id, self._goals, self._pursuit = '', [], None
+        self._publisher.publish(Goal(header=Header(stamp=self.get_clock().now().to_msg())))
+        self.status.update(state=Status.WAITING, reason=reason, goal_id='')
 
     def _encoded(self, image: Image) -> Embedding:
         """Return what the encoder answers.

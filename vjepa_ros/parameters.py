@@ -101,6 +101,22 @@ class ConfigParameters(Generic[Config]):
             self._on_change()
 
 
+def parameter_values(config: object, prefix: str = '') -> dict[str, Any]:
+    """Return the parameters that stand for a dataclass, as a parameter file holds them.
+
+    Args:
+        config: The dataclass.
+        prefix: What parameter names start with.
+    """
+    hints = get_type_hints(type(config))
+    values = {item.name: getattr(config, item.name) for item in fields(config)}  # type: ignore[arg-type]
+    return {
+        # ROS tells 1 from 1.0.
+        prefix + name: float(value) if hints[name] is float else _to_ros(value)
+        for name, value in values.items()
+    }
+
+
 def _descriptor(metadata: Mapping[str, Any], hint: Any) -> ParameterDescriptor:  # noqa: ANN401
     """Return the descriptor of a field with this metadata and type."""
     descriptor = ParameterDescriptor(

@@ -99,11 +99,14 @@ class PlannerInputs:
         self._embedding = message
 
     def take_goal(self, message: GoalMessage) -> None:
-        """Take a goal.
+        """Take a goal; one without a name withdraws the goal before.
 
         Raises:
             InvalidInputError: It is not an embedding of this model; the goal before stays.
         """
+        if not message.goal_id:
+            self.goal = None
+            return
         embedding = self._checked(message.embedding)
         self.goal = Goal(embedding=embedding, goal_id=message.goal_id)
 

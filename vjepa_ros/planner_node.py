@@ -39,7 +39,9 @@ class PlannerChoice:
     """Which planner searches; its settings are the parameters beside these."""
 
     name: str = setting('cem', 'Planner: cem, random', read_only=True)
-    seed: int = setting(0, 'Seed of its randomness', minimum=0, maximum=2**31, read_only=True)
+    seed: int = setting(
+        0, 'Seed of its randomness, which begins anew when it is set', minimum=0, maximum=2**31
+    )
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class PlannerNode(VjepaNode):
         """Declare ``planner.name`` and the settings of that planner, as the model recommends."""
         config = self._model.world_model.config
         choice = PlannerChoice(name=str(config.planner.get('name', 'cem')))
-        self._choice = ConfigParameters(self, choice, 'planner.').value
-        planner = make_recommended_planner(config.planner, self._choice.name)
+        self._choice = ConfigParameters(self, choice, 'planner.', self._make_controller)
+        planner = make_recommended_planner(config.planner, self._choice.value.name)
         self._settings = ConfigParameters(self, planner.config, 'planner.', self._make_controller)
         self._make_controller()
         if config.ee_frame != self._config.value.ee_frame:
@@ -102,8 +104,8 @@ class PlannerNode(VjepaNode):
         }
         self._controller = ModelPredictiveController(
             self._model.world_model,
-            make_planner(self._choice.name, **settings),
-            self._choice.seed,
+            make_planner(self._choice.value.name, **settings),
+            self._choice.value.seed,
         )
 
     def _configure(self) -> None:

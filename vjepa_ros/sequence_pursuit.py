@@ -57,15 +57,23 @@ def naming(index: int) -> Iterator[None]:
 
 
 class SequencePursuit:
-    """Counts the actions of each sub-goal, and compares energies with its threshold."""
+    """Counts the actions of each sub-goal, and compares energies with its threshold.
 
-    def __init__(self, sequence: GoalSequence, motions: int | None) -> None:
+    Attributes:
+        withdraw_last: Whether the last sub-goal ends, too, when it has been pursued.
+    """
+
+    def __init__(
+        self, sequence: GoalSequence, motions: int | None, *, withdraw_last: bool = False
+    ) -> None:
         """Begin with the first sub-goal.
 
         Args:
             sequence: What is pursued.
             motions: How many the commander has begun so far; None if it was not heard yet.
+            withdraw_last: Whether the last sub-goal ends, too, when it has been pursued.
         """
+        self.withdraw_last = withdraw_last
         self._sequence = sequence
         self._progress = Progress()
         self._motions = motions
@@ -75,11 +83,17 @@ class SequencePursuit:
         """Which sub-goal is in force; the last one stays."""
         return min(self._progress.index, len(self._sequence) - 1)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every sub-goal has been pursued."""
+        return self._sequence.is_done(self._progress)
+
     def describe(self) -> str:
         """Return how far it is, in words."""
         count = len(self._sequence)
-        if self._sequence.is_done(self._progress):
-            return f'all {count} sub-goals have been pursued; the last one stays in force'
+        if self.is_done:
+            end = 'is withdrawn' if self.withdraw_last else 'stays in force'
+            return f'all {count} sub-goals have been pursued; the last one {end}'
         return f'sub-goal {self.index + 1} of {count}'
 
     def take_status(self, message: Status) -> bool:

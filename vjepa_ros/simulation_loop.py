@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import logging
 import threading
 import time
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from vjepa_planner.simulation import CONTROL_PERIOD, FrankaSimulation
 from vjepa_planner.types import Image
 
 Float64Array = npt.NDArray[np.float64]
+Result = TypeVar('Result')
 
 _MAX_BEHIND = 0.5  # [s] a loop that is further behind than this drops the time it has lost
 _MAX_TARGETS = 256
@@ -147,9 +149,21 @@ class SimulationLoop:
 
     def reset(self, seed: int) -> None:
         """Start a new episode; targets that have not taken effect are dropped."""
+        self.rearrange(lambda simulation: simulation.reset(seed))
+
+    def rearrange(self, change: Callable[[FrankaSimulation], Result]) -> Result:
+        """Change the scene between two steps, and return what ``change`` returns.
+
+        Targets that have not taken effect are dropped: they were meant for the scene before.
+        """
         with self._stepped:
             self._targets.clear()
-            self._simulation.reset(seed)
+            return change(self._simulation)
+
+    def inspect(self, look: Callable[[FrankaSimulation], Result]) -> Result:
+        """Return what ``look`` says of the simulation between two steps."""
+        with self._stepped:
+            return look(self._simulation)
 
     def wait_for_step(self, timeout: float = 1.0) -> float:
         """Wait for the next step, at most ``timeout`` [s], and return the simulated time [s]."""

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node ``simulator``: the embedded Franka behind the names of the real one.
 
+Below its own name it offers what an evaluation needs and a real robot does not have: to arrange
+tasks and to judge them.
+
 Several threads of the executor: the gripper's actions wait for the gripper.
 """
 
@@ -29,6 +32,7 @@ from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.simulation_loop import ArmMeasurement, SimulationLoop
 from vjepa_ros.spin import run
+from vjepa_ros.task_server import TaskServer
 
 _LOOKS = SimulationConfig()
 _THREADS = 4  # callbacks of topics and services, and three gripper actions at once
@@ -102,6 +106,7 @@ class SimulatorNode(VjepaNode):
             image_rate=config.image_rate,
         )
         self._gripper = GripperServer(self, self._loop, config.gripper_namespace)
+        self._tasks = TaskServer(self, self._loop)
         self.create_subscription(
             PoseStamped,
             'target_pose',
@@ -154,6 +159,7 @@ class SimulatorNode(VjepaNode):
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = self._config.value.seed
         self._loop.reset(seed)
+        self._tasks.forget()
         response.success = True
         response.message = f'a new episode of seed {seed} has begun.'
         return response

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,3 +81,41 @@ def test_every_task_is_explained_and_an_unknown_one_is_refused_with_a_suggestion
         assert task.replace('cup', 'OBJECT').replace('box', 'OBJECT') in explained
     assert main(['eval', '--task', 'grasp_cups']) == 1
     assert "Did you mean 'grasp_cup'" in capsys.readouterr().err
+
+
+def test_through_ros_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def find_spec(name: str) -> object:
+        return None if name in missing else SimpleNamespace(origin='somewhere')
+
+    arguments = ['eval', '--through', 'ros', '--backend', 'onnxruntime']
+    monkeypatch.setattr('vjepa_planner.cli.through_ros.find_spec', find_spec)
+    missing = {'vjepa_ros'}
+    assert main(arguments) == 1
+    assert '--through ros needs the package vjepa_ros' in capsys.readouterr().err
+    monkeypatch.setattr('vjepa_ros.child_nodes.requirements.find_spec', find_spec)
+    missing = {'rclpy', 'vjepa_msgs', 'matplotlib'}
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert 'packages that are missing: rclpy, vjepa_msgs. Run `make setup`, or source' in error
+    missing = {'matplotlib'}
+    assert main([*arguments, '--out', 'somewhere']) == 1
+    assert 'missing: matplotlib' in capsys.readouterr().err
+    assert not Path('somewhere').exists()
+
+
+def test_through_anything_else_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['eval', '--through', 'gazebo'])
+    assert "invalid choice: 'gazebo'" in capsys.readouterr().err
+
+
+def test_seeds_that_no_parameter_can_hold_are_refused_through_ros(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('rclpy')
+    pytest.importorskip('vjepa_msgs.msg')
+    arguments = ['eval', '--through', 'ros', '--model', str(tiny_model), '--episodes', '2']
+    assert main([*arguments, '--seed', str(2**31)]) == 1
+    assert f'must not exceed {2**31}, got {2**31 + 1}' in capsys.readouterr().err

@@ -29,15 +29,15 @@ from vjepa_planner.errors import MissingDependencyError, VjepaPlannerError
 from vjepa_planner.evaluation.reach import MAX_ACTIONS, ReachTask
 from vjepa_planner.simulation import FrankaSimulation
 from vjepa_planner.video_file import VideoError
-from vjepa_ros.demo import requirements
+from vjepa_ros.child_nodes import requirements
+from vjepa_ros.child_nodes.domain import reserved_domain_id
+from vjepa_ros.child_nodes.environment import find_transport_profile
+from vjepa_ros.child_nodes.errors import NodesError
+from vjepa_ros.child_nodes.processes import NodeProcesses
 from vjepa_ros.demo.config import DemoConfig, DemoFiles
 from vjepa_ros.demo.display import Display
-from vjepa_ros.demo.domain import reserved_domain_id
-from vjepa_ros.demo.environment import find_transport_profile
-from vjepa_ros.demo.errors import DemoError
 from vjepa_ros.demo.painter import HEIGHT, Painter, WIDTH
 from vjepa_ros.demo.plot import plot_energy
-from vjepa_ros.demo.processes import NodeProcesses
 from vjepa_ros.demo.pursuit import Pursuit, Step
 from vjepa_ros.demo.recording import Recording
 from vjepa_ros.demo.report import failure_line, make_result, make_table
@@ -268,10 +268,10 @@ def test_a_goal_takes_as_many_actions_as_in_the_evaluation() -> None:
 
 
 def test_a_missing_package_is_named_with_what_to_do(monkeypatch) -> None:
-    requirements.check_requirements('onnxruntime')
+    requirements.check_requirements('the test', 'onnxruntime', pictures=True)
     monkeypatch.setitem(requirements._NEEDED, 'no_such_package', 'Install it.')
     with pytest.raises(MissingDependencyError, match=r'no_such_package\. Install it'):
-        requirements.check_requirements('onnxruntime')
+        requirements.check_requirements('the test', 'onnxruntime', pictures=False)
 
 
 def test_demonstrations_get_domains_of_their_own() -> None:
@@ -327,7 +327,7 @@ def running(text: str) -> list[str]:
 def test_a_process_that_ends_by_itself_is_an_error_with_the_end_of_its_log(tmp_path) -> None:
     with NodeProcesses(tmp_path) as processes:
         processes.start('wrong', 'vjepa_ros.no_such_node', [], None)
-        with pytest.raises(DemoError, match=r'wrong ended by itself(.|\n)*No module named'):
+        with pytest.raises(NodesError, match=r'wrong ended by itself(.|\n)*No module named'):
             wait_until(processes.check, 'error')  # check returns None until it raises
 
 
@@ -348,7 +348,7 @@ def test_processes_end_even_if_the_demonstration_is_killed(tmp_path) -> None:
     )
     code = (
         'import pathlib, time\n'
-        'from vjepa_ros.demo.processes import NodeProcesses\n'
+        'from vjepa_ros.child_nodes.processes import NodeProcesses\n'
         f'NodeProcesses(pathlib.Path({str(tmp_path)!r})).start("child", "{module}", [], 1)\n'
         'time.sleep(1000)\n'
     )

@@ -26,8 +26,8 @@ class Surroundings:
         self.plans = graph.publisher(Plan, 'plan', qos.RESULT)
         self.accepted = 0
 
-    def set(self, *sub_goals: SubGoal) -> SetGoalSequence.Response:
-        request = SetGoalSequence.Request(sub_goals=list(sub_goals))
+    def set(self, *sub_goals: SubGoal, withdraw_last: bool = False) -> SetGoalSequence.Response:
+        request = SetGoalSequence.Request(sub_goals=list(sub_goals), withdraw_last=withdraw_last)
         return self.graph.call(SetGoalSequence, 'set_goal_sequence', request)
 
     def move(self, goal_id: str) -> None:
@@ -94,6 +94,23 @@ def test_goals_follow_one_another_after_their_numbers_of_actions(surroundings) -
     status = surroundings.graph.wait_for_status('goal', Status.IDLE, 'all 3 sub-goals')
     assert status.goal_id == third  # it stays
     assert [goal.goal_id for goal in surroundings.goals] == [first, second, third]
+
+
+def test_the_last_goal_is_withdrawn_if_that_is_wanted(surroundings) -> None:
+    first, second = surroundings.set(sub_goal(1, 1), sub_goal(2, 2), withdraw_last=True).goal_ids
+    surroundings.wait_for_goal(first)
+    surroundings.move(first)
+    surroundings.wait_for_goal(second)
+    surroundings.move(second)
+    surroundings.graph.wait_for_status('goal', Status.IDLE, 'sub-goal 2 of 2')
+    surroundings.move(second)
+    surroundings.wait_for_goal('')
+    status = surroundings.graph.wait_for_status('goal', Status.WAITING, 'is withdrawn')
+    assert status.goal_id == ''
+    again = surroundings.set(sub_goal(1, 1), withdraw_last=True).goal_ids[0]
+    surroundings.wait_for_goal(again)
+    surroundings.move(again)
+    surroundings.wait_for_goal('')
 
 
 def test_a_goal_is_left_as_soon_as_the_energy_is_below_its_threshold(surroundings) -> None:

@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.planners import CEMConfig
 from vjepa_ros.motion import MotionLimits
-from vjepa_ros.parameters import ConfigParameters
+from vjepa_ros.parameters import ConfigParameters, parameter_values
 from vjepa_ros.settings import setting
 
 
@@ -52,6 +52,12 @@ def test_defaults_come_back_as_they_were(graph) -> None:
     default = CEMConfig(num_samples=64, fixed_axes={'z': 0.0})
     assert ConfigParameters(graph.observer, default, 'planner.').value == default
     assert ConfigParameters(graph.observer, MotionLimits()).value == MotionLimits()
+
+
+def test_a_dataclass_survives_the_way_through_a_parameter_file(graph) -> None:
+    config = CEMConfig(num_samples=64, max_translation=1, fixed_axes={'gripper': 0.5})
+    graph.begin(observer=parameter_values(config, 'planner.'))
+    assert ConfigParameters(graph.observer, CEMConfig(), 'planner.').value == config
 
 
 def test_every_parameter_of_the_planner_is_described(graph) -> None:

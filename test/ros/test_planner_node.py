@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 import pytest
@@ -59,18 +60,18 @@ class Surroundings:
         return header
 
     def plan(self) -> Plan:
-        """Offer everything again and again until a plan comes."""
-
-        at_rest = self.graph.now()
+        """Take the plan before, and offer everything again and again until a new one comes."""
+        at_rest, count = self.graph.now(), len(self.plans)
+        taken = self.plans[-1].header.stamp if self.plans else Time()
 
         def plan() -> bool:
             self.measure()
-            self.commander(settled=at_rest)
+            self.commander(settled=at_rest, plan_stamp=taken)
             self.look()
-            return bool(self.plans)
+            return len(self.plans) > count
 
         self.graph.wait_until(plan, 'plan')
-        return self.plans[0]
+        return self.plans[count]
 
 
 @pytest.fixture
@@ -176,3 +177,30 @@ def test_planner_settings_are_the_recommended_ones_and_can_be_changed(planner) -
     assert not node.set_parameters([Parameter('planner.name', value='random')])[0].successful
     planner.set_goal()
     assert planner.plan().evaluations >= 5 * 16
+
+
+def test_a_withdrawn_goal_is_pursued_no_longer(planner) -> None:
+    planner.set_goal()
+    planner.plan()
+    planner.goals.publish(Goal())
+    planner.graph.wait_for_status('planner', Status.WAITING, 'no goal set')
+    count = len(planner.plans)
+    for _ in range(5):
+        planner.measure()
+        planner.commander(plan_stamp=planner.plans[-1].header.stamp)
+        planner.look()
+    planner.graph.wait_for_status('planner', Status.WAITING, 'no goal set')
+    assert len(planner.plans) == count
+
+
+def test_a_seed_that_is_set_lets_the_randomness_begin_anew(planner) -> None:
+    node = planner.graph._running[0][1][0]
+    planner.set_goal()
+    plans = []
+    for seed in (5, 6, 5):
+        assert node.set_parameters([Parameter('planner.seed', value=seed)])[0].successful
+        plans.append(conversions.actions_from_message(planner.plan()))
+    plans.append(conversions.actions_from_message(planner.plan()))
+    np.testing.assert_array_equal(plans[0], plans[2])
+    for other in (plans[1], plans[3]):
+        assert np.abs(plans[0] - other).max() > 1e-6

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,17 @@ from vjepa_planner.cli.options import (
     make_chosen_planner,
     write_json,
 )
+from vjepa_planner.cli.through_ros import check_ros, episodes_through_ros
 from vjepa_planner.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from vjepa_planner.evaluation import Episode, Task
     from vjepa_planner.planners import Planner
+    from vjepa_planner.simulation import FrankaSimulation
     from vjepa_planner.world_model import WorldModel
+
+    _Note = Callable[[str], None]
+    _Source = Callable[[_Note], Generator[Episode]]
 
 _DESCRIPTION = """\
 Run episodes in the simulator and report the success rate with its 95 % interval. What is to be
@@ -56,6 +62,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         choices=('sub-goals', 'final'),
         default='sub-goals',
         help='final: show only the last goal image, for all actions (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--through',
+        choices=('library', 'ros'),
+        default='library',
+        help='ros: the same episodes done by the real ROS 2 nodes, each a process of its own '
+        '(default: %(default)s)',
     )
     parser.add_argument('--episodes', type=int, default=50, help='(default: %(default)s)')
     parser.add_argument(
@@ -93,34 +106,39 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    from vjepa_planner.evaluation import EvaluationReport, find_task
+    from vjepa_planner.evaluation import EvaluationReport
     from vjepa_planner.evaluation.report_folder import ReportFolder
+    from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
 
-    if options.episodes < 1 or options.seed < 0:
-        raise InvalidInputError(
-            f'--episodes must be positive and --seed not negative, got {options.episodes} and '
-            f'{options.seed}.'
-        )
-    if options.videos < 0:
-        raise InvalidInputError(f'--videos must not be negative, got {options.videos}.')
-    task = find_task(options.task)
+    task = _checked_task(options)
     vary = frozenset(options.vary.split(',')) - {'none', ''}
     world_model = load_chosen_model(options)
     planner = make_chosen_planner(options, world_model)
+    model = world_model.config
+    planner_name = options.planner or str(model.planner.get('name', 'cem'))
+    # Whatever way: unknown looks and cameras are refused before anything is written.
+    simulation = FrankaSimulation(SimulationConfig(vary=vary, renderer=options.renderer))
+    if options.through == 'ros':
+        simulation.close()  # the nodes have their own, and their own model
+        source: _Source = partial(
+            episodes_through_ros, options, task, vary, planner_name, planner.config
+        )
+    else:
+        source = partial(_episodes_in_library, options, task, simulation, world_model, planner)
+    del world_model
     folder = ReportFolder(options.out, options.videos) if options.out else None
     results = []
-    for episode in _episodes(options, world_model, planner, task, vary):
-        results.append(episode.result)
-        if folder:
-            folder.add(episode)
+    with closing(_counted(source, options.episodes, task.name)) as episodes:
+        for episode in episodes:
+            results.append(episode.result)
+            if folder:
+                folder.add(episode)
     report = EvaluationReport(
-        task=options.task,
-        model=world_model.config.name,
-        planner=options.planner or str(world_model.config.planner.get('name', 'cem')),
-        results=results,
+        task=task.name, model=model.name, planner=planner_name, results=results
     )
     print(report)
     about = {
+        'through': options.through,
         'goals': options.goals,
         'seed': options.seed,
         'vary': sorted(vary),
@@ -134,31 +152,56 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _episodes(
+def _checked_task(options: argparse.Namespace) -> Task:
+    """Return the task, after a look at everything that needs no model."""
+    from vjepa_planner.evaluation import find_task
+
+    if options.episodes < 1 or options.seed < 0:
+        raise InvalidInputError(
+            f'--episodes must be positive and --seed not negative, got {options.episodes} and '
+            f'{options.seed}.'
+        )
+    if options.videos < 0:
+        raise InvalidInputError(f'--videos must not be negative, got {options.videos}.')
+    task = find_task(options.task)
+    if options.through == 'ros':
+        check_ros(options)
+    return task
+
+
+def _episodes_in_library(
     options: argparse.Namespace,
+    task: Task,
+    simulation: FrankaSimulation,
     world_model: WorldModel,
     planner: Planner,
-    task: Task,
-    vary: frozenset[str],
-) -> Iterator[Episode]:
+    _note: _Note,
+) -> Generator[Episode]:
+    """Yield the episodes that this process does by itself."""
+    from vjepa_planner.evaluation import evaluate
+
+    seeds = range(options.seed, options.seed + options.episodes)
+    final = options.goals == 'final'
+    with closing(simulation):
+        yield from evaluate(world_model, planner, simulation, seeds, task, final_goal_only=final)
+
+
+def _counted(source: _Source, total: int, name: str) -> Generator[Episode]:
     """Yield the episodes, with a bar that counts them and their successes."""
     from tqdm import tqdm
 
-    from vjepa_planner.evaluation import evaluate
-    from vjepa_planner.simulation import FrankaSimulation, SimulationConfig
+    successes = count = 0
 
-    config = SimulationConfig(vary=vary, renderer=options.renderer)
-    seeds = range(options.seed, options.seed + options.episodes)
-    final = options.goals == 'final'
-    successes = 0
+    def show(text: str = '') -> None:
+        progress.set_postfix_str(', '.join(filter(None, (f'{successes}/{count} succeeded', text))))
+
     with (
-        closing(FrankaSimulation(config)) as simulation,
-        tqdm(total=len(seeds), unit='episode', desc=task.name) as progress,
+        tqdm(total=total, unit='episode', desc=name) as progress,
+        closing(source(show)) as episodes,
     ):
-        for count, episode in enumerate(
-            evaluate(world_model, planner, simulation, seeds, task, final_goal_only=final), start=1
-        ):
+        for episode in episodes:
             yield episode
+            count += 1
             successes += episode.result.success
             progress.update()
-            progress.set_postfix_str(f'{successes}/{count} succeeded')
+            show()

@@ -9,7 +9,7 @@ import sys
 
 from vjepa_planner.cli.demo import add_options
 from vjepa_planner.errors import VjepaPlannerError
-from vjepa_ros.demo.signals import Interrupted, raise_on_signals
+from vjepa_ros.child_nodes.signals import Interrupted, raise_on_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,9 +42,9 @@ def _demonstrate(options: argparse.Namespace) -> str:
     """Run the demonstration and return what went wrong, in one line; empty if nothing did."""
     # Imported here: what needs ROS after the check for it, and all that takes long once signals
     # are taken care of.
-    from vjepa_ros.demo.requirements import check_requirements
+    from vjepa_ros.child_nodes.requirements import check_requirements
 
-    check_requirements(options.backend)
+    check_requirements('the demonstration', options.backend, pictures=True)
     from vjepa_ros.demo.config import DemoConfig
     from vjepa_ros.demo.demonstration import demonstrate
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.model_files import find_model, UNTRAINED
-from vjepa_ros.demo.domain import MAX_DOMAIN_ID
+from vjepa_ros.child_nodes.domain import MAX_DOMAIN_ID
 
 
 @dataclass(frozen=True, kw_only=True)

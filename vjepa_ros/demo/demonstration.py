@@ -10,16 +10,17 @@ import time
 import cv2
 
 from vjepa_planner.evaluation import TaskGoal
+from vjepa_ros.child_nodes.domain import reserved_domain_id
+from vjepa_ros.child_nodes.environment import enter_private_graph
+from vjepa_ros.child_nodes.nodes import start_nodes
+from vjepa_ros.child_nodes.processes import NodeProcesses
 from vjepa_ros.demo.config import DemoConfig, DemoFiles
 from vjepa_ros.demo.display import Display
-from vjepa_ros.demo.domain import reserved_domain_id
-from vjepa_ros.demo.environment import enter_private_graph
 from vjepa_ros.demo.episode import Episode
-from vjepa_ros.demo.nodes import start_nodes
 from vjepa_ros.demo.observer import Observer
 from vjepa_ros.demo.painter import Painter
+from vjepa_ros.demo.parameters import make_parameters
 from vjepa_ros.demo.plot import plot_energy
-from vjepa_ros.demo.processes import NodeProcesses
 from vjepa_ros.demo.pursuit import Pursuit
 from vjepa_ros.demo.recording import Recording
 from vjepa_ros.demo.report import failure_line, make_result, make_table, write_result
@@ -49,7 +50,7 @@ def demonstrate(config: DemoConfig) -> str:
             f'  ROS_DOMAIN_ID={domain_id} ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST '
             'ros2 topic echo /vjepa/status'
         )
-        start_nodes(processes, config, files.logs / 'parameters.yaml')
+        start_nodes(processes, make_parameters(config), files.logs / 'parameters.yaml')
         goals = _prepare_goals(config, files)
         observer = stack.enter_context(Observer(processes.check))
         episode = Episode(observer, display, config.max_actions)

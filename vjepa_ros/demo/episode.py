@@ -11,25 +11,17 @@ from vjepa_msgs.msg import Status
 from vjepa_planner.evaluation import TaskGoal
 from vjepa_planner.types import Image
 from vjepa_ros import conversions
+from vjepa_ros.child_nodes.errors import NodesError
+from vjepa_ros.child_nodes.nodes import PLAN_MAX_AGE
+from vjepa_ros.child_nodes.watcher import COMMANDER
 from vjepa_ros.demo.display import Display
-from vjepa_ros.demo.errors import DemoError
-from vjepa_ros.demo.nodes import NODES, PLAN_MAX_AGE
-from vjepa_ros.demo.observer import COMMANDER, Observer, ReceivedPlan
+from vjepa_ros.demo.observer import Observer, ReceivedPlan
 from vjepa_ros.demo.pursuit import Pursuit, Step
 
-_START_TIMEOUT = 300.0  # [s] for loading a model on a slow and busy computer
 _SERVICE_TIMEOUT = 150.0  # [s]
 _PLAN_TIMEOUT = 150.0  # [s] without a plan after which something must be wrong
 _SECOND = 1_000_000_000  # [ns]
 
-_READY_STATES = {
-    'simulator': (Status.EXECUTING,),
-    'encoder': (Status.EXECUTING,),
-    'goal': (Status.WAITING,),  # for its first goal
-    'planner': (Status.WAITING,),  # likewise
-    'commander': (Status.IDLE,),
-}
-_STARTING = 'starting'
 _ARM = {
     Status.WAITING: 'waits',
     Status.IDLE: 'rests',
@@ -61,22 +53,12 @@ class Episode:
         """Return when all nodes are ready and the first pose of the arm has come.
 
         Raises:
-            DemoError: One is not in time.
+            NodesError: One is not in time.
         """
-        begin = time.monotonic()
-        waiting = list(NODES)
-        while waiting or not self._is_watching():
-            self._observer.spin()
-            seconds = time.monotonic() - begin
-            for node in [node for node in waiting if self._is_ready(node)]:
-                waiting.remove(node)
-                self._display.say(f'  {node:<10} ready after {seconds:.0f} s')
-            names = ', '.join(waiting) or 'the connections'
-            self._display.update(f'  waiting for {names}: {seconds:.0f} s')
-            if seconds > _START_TIMEOUT:
-                raise DemoError(
-                    f'not ready after {_START_TIMEOUT:g} s: {names}. {self._what_nodes_say()}'
-                )
+        self._observer.wait_for_nodes(
+            lambda node, seconds: self._display.say(f'  {node:<10} ready after {seconds:.0f} s'),
+            lambda names, seconds: self._display.update(f'  waiting for {names}: {seconds:.0f} s'),
+        )
 
     def pursue(self, goal: TaskGoal, image: Image | Path) -> None:
         """Set a goal and return when it is reached, or all actions are used.
@@ -86,7 +68,7 @@ class Episode:
             image: For the goal node: the image itself, or the path of its file.
 
         Raises:
-            DemoError: A node refuses, or no plans come.
+            NodesError: A node refuses, or no plans come.
         """
         observer = self._observer
         given_as = 'path' if isinstance(image, Path) else 'image'
@@ -110,7 +92,7 @@ class Episode:
                 self._display.say(_step_line(pursuit, step))
             self._display.update(self._live_line(pursuit))
             if time.monotonic() - last_plan > _PLAN_TIMEOUT:
-                raise DemoError(f'no plan for {_PLAN_TIMEOUT:g} s. {self._what_nodes_say()}')
+                raise NodesError(f'no plan for {_PLAN_TIMEOUT:g} s. {observer.what_nodes_say()}')
         pursuit.end = observer.now()
         pursuit.refused = observer.statuses[COMMANDER].rejected - refused_before
 
@@ -134,7 +116,7 @@ class Episode:
         stamp = conversions.nanoseconds_from_stamp(plan.message.header.stamp)
         position = self._observer.recording.position_at(stamp)
         if position is None:
-            raise DemoError('a plan came before any measured pose of the arm.')
+            raise NodesError('a plan came before any measured pose of the arm.')
         moves = [when for goal, when in self._observer.executed if goal == pursuit.goal_id]
         latency = (plan.received - stamp) / _SECOND
         return Step(
@@ -147,23 +129,6 @@ class Episode:
             latency=latency,
             stale=latency > PLAN_MAX_AGE,
         )
-
-    def _is_ready(self, node: str) -> bool:
-        status = self._observer.statuses.get(node)
-        return (
-            status is not None
-            and status.reason != _STARTING
-            and status.state in _READY_STATES[node]
-        )
-
-    def _is_watching(self) -> bool:
-        return self._observer.is_connected() and self._observer.recording.position is not None
-
-    def _what_nodes_say(self) -> str:
-        """Return the reason that each node gives for what it does."""
-        statuses = self._observer.statuses
-        reasons = {node: statuses[node].reason if node in statuses else 'silent' for node in NODES}
-        return ' '.join(f'{node}: {reason}' for node, reason in reasons.items() if reason)
 
     def _live_line(self, pursuit: Pursuit) -> str:
         commander = self._observer.statuses[COMMANDER]

@@ -13,7 +13,7 @@ import sys
 import time
 from types import TracebackType
 
-from vjepa_ros.demo.errors import DemoError
+from vjepa_ros.child_nodes.errors import NodesError
 
 _LOG_LINES = 12  # shown of a process that ended by itself
 _PATIENCE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # [s] each
@@ -41,7 +41,7 @@ class NodeProcesses:
             threads: That numerical libraries may use; None for as many as there are cores.
         """
         environment = os.environ | ({} if threads is None else {'OMP_NUM_THREADS': str(threads)})
-        command = [sys.executable, '-m', 'vjepa_ros.demo.child', str(os.getpid()), module]
+        command = [sys.executable, '-m', 'vjepa_ros.child_nodes.child', str(os.getpid()), module]
         with self.log(name).open('wb') as log:
             self._processes[name] = subprocess.Popen(
                 [*command, *arguments],
@@ -60,7 +60,7 @@ class NodeProcesses:
         """Raise if a process has ended by itself.
 
         Raises:
-            DemoError: One has; the message has the end of its log.
+            NodesError: One has; the message has the end of its log.
         """
         for name, process in self._processes.items():
             if (code := process.poll()) is not None:
@@ -69,7 +69,7 @@ class NodeProcesses:
                 ending = '\n'.join(
                     f'  | {line}' for line in lines[-_LOG_LINES:] or ['(no output)']
                 )
-                raise DemoError(
+                raise NodesError(
                     f'the process {name} ended by itself ({how}). Its log {self.log(name)} ends '
                     f'with:\n{ending}'
                 )

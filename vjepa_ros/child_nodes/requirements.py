@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the demonstration needs besides the library, and a clear word if it is not there."""
+"""What a command with nodes needs besides the library, and a clear word if it is not there."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ _NEEDED = {
     'std_srvs': _ROS,
     'vjepa_msgs': _ROS,
     'mujoco': _EXTRA,
-    'matplotlib': _EXTRA,
-    'imageio_ffmpeg': _EXTRA,
 }
+_PICTURES = {'matplotlib': _EXTRA, 'imageio_ffmpeg': _EXTRA}
 
 
-def check_requirements(backend: str) -> None:
+def check_requirements(purpose: str, backend: str, *, pictures: bool) -> None:
     """Raise if a package is missing.
 
     Args:
+        purpose: What needs them, for the message.
         backend: That will run the model.
+        pictures: Whether plots and videos will be made.
 
     Raises:
         MissingDependencyError: It names all that are missing, and what to do.
         UnknownNameError: There is no such backend.
     """
-    needed = {**_NEEDED, engine_package(backend): _EXTRA}
+    needed = {**_NEEDED, **(_PICTURES if pictures else {}), engine_package(backend): _EXTRA}
     missing = [name for name in needed if not _is_installed(name)]
     if missing:
         advice = ' '.join(dict.fromkeys(needed[name] for name in missing))
         raise MissingDependencyError(
-            f'the demonstration needs packages that are missing: {", ".join(missing)}. {advice}'
+            f'{purpose} needs packages that are missing: {", ".join(missing)}. {advice}'
         )
 
 

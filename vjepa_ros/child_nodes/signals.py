@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends the demonstration in an orderly way, however it is asked to end."""
+"""Ends a command and its nodes in an orderly way, however it is asked to end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupted(BaseException):
-    """A signal asks to end. Not an Exception, so that nothing on the way takes it for an error.
+class Interrupted(KeyboardInterrupt):
+    """A signal asks to end; whatever signal it is, it is taken like Ctrl-C.
 
     Attributes:
         exit_code: By convention of shells: 128 plus the number of the signal.

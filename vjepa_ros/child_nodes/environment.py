@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The environment variables that keep the demonstration to itself."""
+"""The environment variables that keep a command and its nodes to themselves."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which nodes the demonstration starts, and with which parameters."""
+"""Which nodes a command starts, and with which parameters."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from vjepa_ros.demo.config import DemoConfig
-from vjepa_ros.demo.processes import NodeProcesses
+from vjepa_ros.child_nodes.processes import NodeProcesses
+
+Parameters = dict[str, dict[str, object]]
+"""By node and name."""
 
 
 class _Executable(NamedTuple):
@@ -32,44 +34,48 @@ _EXECUTABLES = {
 }
 
 
-def start_nodes(processes: NodeProcesses, config: DemoConfig, parameter_file: Path) -> None:
+def start_nodes(processes: NodeProcesses, parameters: Parameters, file: Path) -> None:
     """Start all nodes.
 
     Args:
         processes: That they become part of.
-        config: What the user chose.
-        parameter_file: Where to write their parameters, for them and for the user to read.
+        parameters: Those that are not the defaults.
+        file: Where to write the parameters, for the nodes and for the user to read.
     """
     content = {
-        f'/**/{node}': {'ros__parameters': values}
-        for node, values in make_parameters(config).items()
+        f'/**/{node}': {'ros__parameters': values} for node, values in parameters.items() if values
     }
-    parameter_file.write_text(json.dumps(content, indent=1) + '\n')  # JSON is YAML, too
-    arguments = ['--ros-args', '--params-file', str(parameter_file)]
+    file.write_text(json.dumps(content, indent=1) + '\n')  # JSON is YAML, too
+    arguments = ['--ros-args', '--params-file', str(file)]
     for name, executable in _EXECUTABLES.items():
         processes.start(name, executable.module, arguments, executable.threads)
 
 
-def make_parameters(config: DemoConfig) -> dict[str, dict[str, object]]:
-    """Return the parameters of each node that are not the defaults.
+def patient_parameters(model: str, backend: str, device: str, precision: str) -> Parameters:
+    """Return parameters for a simulated arm.
 
     Ages and time-outs are those for an arm that nobody stands next to, on a computer that may be
     slow or busy.
+
+    Args:
+        model: Name or path of the world model.
+        backend: What computes.
+        device: Where it computes.
+        precision: Number format of the networks.
     """
-    model = {name: getattr(config, name) for name in ('model', 'backend', 'device', 'precision')}
+    networks: dict[str, object] = {
+        'model': model,
+        'backend': backend,
+        'device': device,
+        'precision': precision,
+    }
     return {
-        'simulator': {'seed': config.seed},
-        'encoder': model | {'max_rate': 5.0, 'image_max_age': 10.0, 'encode_timeout': 120.0},
+        'simulator': {},
+        'encoder': networks | {'max_rate': 5.0, 'image_max_age': 10.0, 'encode_timeout': 120.0},
         'goal': {'encode_timeout': 120.0},
-        'planner': model
-        | {
-            'planner.seed': config.seed,
-            'image_max_age': 10.0,
-            'state_max_age': 5.0,
-            'answer_timeout': 20.0,
-        },
+        'planner': networks
+        | {'image_max_age': 10.0, 'state_max_age': 5.0, 'answer_timeout': 20.0},
         'commander': {
-            'autostart': True,
             'plan_max_age': PLAN_MAX_AGE,
             'state_max_age': 3.0,
             'settle_timeout': 20.0,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the executable of a node as a child that does not outlive its parent.
 
-``python -m vjepa_ros.demo.child PARENT_PID MODULE [ROS arguments]``
+``python -m vjepa_ros.child_nodes.child PARENT_PID MODULE [ROS arguments]``
 """
 
 from __future__ import annotations
