@@ -25,6 +25,7 @@ BACKENDS = ['torch', 'torch-compile', 'onnxruntime', 'tensorrt']
 PRECISIONS = ['float32', 'bfloat16', 'float16']
 LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
 SWITCH = ['true', 'false']
+NONE = 'none'  # `ros2 launch` takes no empty arguments
 
 # Defaults are those of planner.launch.py; the other files give their own where they differ.
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -53,18 +54,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         'description': 'Frames, joints and limits: a name in config/robots, or a YAML file',
     },
     'camera': {
-        'default_value': '',
-        'description': 'Topic of the images: a name in config/cameras, or a YAML file; '
-        'empty: image_topic says it',
+        'default_value': NONE,
+        'description': 'Topic of the images: a name in config/cameras, a YAML file, or none',
     },
     'command_interface': {
-        'default_value': '',
-        'description': 'How the arm is commanded: a name in config/interfaces, or a YAML file; '
-        'empty: poses on target_pose_topic',
+        'default_value': NONE,
+        'description': 'How the arm is commanded: a name in config/interfaces, a YAML file, or '
+        'none: poses on target_pose_topic',
     },
     'image_topic': {
         'default_value': 'image',
-        'description': 'Topic of the camera; used unless camera is given',
+        'description': 'Topic of the images; one that is given here wins over camera',
     },
     'current_pose_topic': {
         'default_value': 'current_pose',
@@ -148,7 +148,7 @@ def node(executable: str, parameters: list[Any], **arguments: Any) -> Node:  # n
 
 
 def preset_file(context: LaunchContext, argument_name: str, folder: str) -> Path | None:
-    """Return the file of a preset, or None if the argument is empty.
+    """Return the file of a preset, or None if the argument is ``none``.
 
     Args:
         context: Of the launch.
@@ -159,27 +159,27 @@ def preset_file(context: LaunchContext, argument_name: str, folder: str) -> Path
         RuntimeError: There is no such preset.
     """
     value = LaunchConfiguration(argument_name).perform(context)
-    if not value:
+    if value == NONE:
         return None
     directory = Path(get_package_share_directory('vjepa_ros'), 'config', folder)
     for path in (Path(value).expanduser(), directory / f'{value}.yaml'):
         if path.is_file():
             return path
-    known = ', '.join(sorted(path.stem for path in directory.glob('*.yaml'))) or 'none'
+    known = ', '.join(sorted(path.stem for path in directory.glob('*.yaml'))) or 'there are none'
     raise RuntimeError(
         f'{argument_name}:={value} is neither a file nor a preset. Presets: {known}.'
     )
 
 
 def remappings(context: LaunchContext) -> list[tuple[str, str]]:
-    """Return the topics of camera and arm; ``camera`` is asked before ``image_topic``."""
+    """Return the topics of camera and arm; ``image_topic`` wins over ``camera``."""
     pairs = [
         (name, LaunchConfiguration(f'{name}_topic').perform(context))
         for name in ('image', 'current_pose', 'target_pose')
         if f'{name}_topic' in context.launch_configurations
     ]
     camera = preset_file(context, 'camera', 'cameras')
-    if camera is not None:
+    if camera is not None and pairs[0][0] == pairs[0][1]:
         pairs[0] = ('image', yaml.safe_load(camera.read_text())['image_topic'])
     return [(name, topic) for name, topic in pairs if topic != name]
 

@@ -169,6 +169,26 @@ def test_a_name_that_is_no_node_of_ours_is_not_started(path, ros2):
         assert names <= known
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'topic'),
+    [
+        ({}, '/camera/camera/color/image_raw'),
+        ({'camera': 'usb_cam'}, '/image_raw'),
+        ({'image_topic': '/mine'}, '/mine'),
+    ],
+)
+def test_a_given_image_topic_wins_over_the_camera(ros2, arguments, topic):
+    del ros2
+    from launch import LaunchContext
+
+    from vjepa_ros.launching import remappings
+
+    context = LaunchContext()
+    context.launch_configurations.update({'camera': 'realsense', 'image_topic': 'image'})
+    context.launch_configurations.update(arguments)
+    assert dict(remappings(context))['image'] == topic
+
+
 @pytest.mark.timeout(4 * TIMEOUT)
 def test_the_simulation_plans_for_a_captured_goal_and_ends_on_ctrl_c(simulation, tmp_path):
     rclpy = pytest.importorskip('rclpy')
