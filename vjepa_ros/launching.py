@@ -18,7 +18,7 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJ
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
-import yaml
+from rclpy.parameter import parameter_dict_from_yaml_file
 
 SHARE = FindPackageShare('vjepa_ros')
 BACKENDS = ['torch', 'torch-compile', 'onnxruntime', 'tensorrt']
@@ -180,7 +180,8 @@ def remappings(context: LaunchContext) -> list[tuple[str, str]]:
     ]
     camera = preset_file(context, 'camera', 'cameras')
     if camera is not None and pairs[0][0] == pairs[0][1]:
-        pairs[0] = ('image', yaml.safe_load(camera.read_text())['image_topic'])
+        preset = parameter_dict_from_yaml_file(str(camera), use_wildcard=True)
+        pairs[0] = ('image', preset['image_topic'].value.string_value)
     return [(name, topic) for name, topic in pairs if topic != name]
 
 
