@@ -4,7 +4,11 @@
 No ROS and no clock here: the caller hands in what plans say, what was measured and the time, and
 gets targets back through a function. All times are nanoseconds of one clock.
 
-To *hold* means: the target becomes the last measured pose, once, and stays there.
+To *hold* means: the target becomes the last measured pose, once, and stays there. What the next
+good plan sets right (an old image, a refused plan, a measured pose that comes late) ends by itself.
+What says that the arm, its surroundings or the clock are not what they were thought to be needs
+somebody who looks and calls ``start``: an arm far from its target or suddenly elsewhere, measured
+poses that are no numbers, a clock that jumps back, a second one who commands.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import numpy.typing as npt
 
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.types import check_state
 from vjepa_ros.ages import check_age
 from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.motion import limited_target, Pose, Trajectory
@@ -27,6 +32,9 @@ State = npt.NDArray[np.float64]
 
 _SECOND = 1_000_000_000  # [ns]
 _LONGEST_TICK = _SECOND // 20  # [ns] a motion advances by at most this, however late a tick comes
+_CLOCK_JITTER = _SECOND // 100  # [ns] a clock may step back by this, as when it is adjusted
+
+_LOOK_AND_START = 'Look what happened, then call the service start.'
 
 _PUSHED_DISTANCE = 0.004  # [m] from where it settled; a joint servo may creep less than that
 
@@ -74,14 +82,27 @@ class CommandGate:
         rejected: Plans that were refused.
         goal_id: Goal of the last plan.
         plan_stamp: Stamp of the image of the last plan, taken or refused [ns].
-        settled: When the arm came to rest [ns]; None while it moves.
+        settled: When arm and gripper came to rest [ns]; None while they move.
         gripper_busy: Set by whoever commands the gripper; a motion is complete when it is False.
     """
 
     def __init__(
-        self, config: GateConfig, send_target: Callable[[Pose], None], *, started: bool = False
+        self,
+        config: GateConfig,
+        send_target: Callable[[Pose], None],
+        move_gripper: Callable[[float, float], None] | None = None,
+        *,
+        started: bool = False,
     ) -> None:
-        """Begin stopped, or waiting for the first measured pose if ``started``."""
+        """Begin stopped, or waiting for the first measured pose if ``started``.
+
+        Args:
+            config: Limits.
+            send_target: Called with every pose that the arm shall go to.
+            move_gripper: Called once per motion, when the arm has arrived, with the closedness
+                that is wanted (0 open .. 1 closed) and the planned change that leads there.
+            started: Whether plans are accepted without a call of ``start``.
+        """
         self.config = config
         self.state = GateState.WAITING if started else GateState.STOPPED
         self.reason = 'no measured pose yet' if started else 'not started: call the service start'
@@ -91,19 +112,35 @@ class CommandGate:
         self.settled: int | None = None
         self.gripper_busy = False
         self._send_target = send_target
+        self._move_gripper = move_gripper
         self._arm = PoseMonitor()
         self._settled_pose: Pose | None = None
         self._motion: Trajectory | None = None
+        self._grip: tuple[float, float] | None = None  # what move_gripper is called with
         self._elapsed = 0  # [ns] of the motion
-        self._last_tick = 0
+        self._deadline = 0  # [ns] of the motion, at which it must be complete
+        self._now = self._last_tick = 0
 
     # -- what comes in -------------------------------------------------------------------------
 
     def measure(self, pose: Pose, now: int) -> None:
-        """Take a measured pose of the end effector."""
-        self._arm.measure(pose, now)
+        """Take a measured pose of the end effector; one that cannot be true stops the arm."""
+        self._see_time(now)
+        if doubt := self._arm.doubt(pose, now):
+            self.distrust(doubt)
+        if pose.is_finite():
+            self._arm.measure(pose, now)
 
-    def submit(self, step: PlannedStep, now: int) -> float | None:
+    def distrust(self, reason: str) -> None:
+        """Stop, because measurements cannot be true: hold the last pose before them.
+
+        An arm at rest gets no new target: it is where it was sent, or somebody moved it.
+        """
+        if self.state is GateState.IDLE:
+            self.state = GateState.WAITING
+        self.stop(f'{reason} {_LOOK_AND_START}')
+
+    def submit(self, step: PlannedStep, now: int) -> bool:
         """Start the motion of a plan, or refuse it.
 
         Args:
@@ -111,22 +148,25 @@ class CommandGate:
             now: Present time [ns].
 
         Returns:
-            The closedness that the gripper shall go to, or None if the plan was refused.
+            Whether the motion begins.
         """
+        self._see_time(now)
         if self.state is GateState.EXECUTING:
             self.rejected += 1  # planned without waiting for the arm: the motion goes on
-            return None
+            return False
         try:
             measured, target, cuts = self._checked(step, now)
         except InvalidInputError as error:
             self.refuse(str(error), step.stamp)
-            return None
+            return False
         end = Pose(target[:3], geometry.euler_to_quaternion_xyzw(target[3:6]))
         self._motion, self._elapsed = Trajectory(measured, end, self.config), 0
+        self._deadline = round((self._motion.duration + self.config.settle_timeout) * _SECOND)
+        self._grip = float(target[6]), float(step.action[6])
         self.accepted += 1
         self.plan_stamp, self.goal_id = step.stamp, step.goal_id
         self.state, self.reason, self.settled = GateState.EXECUTING, cuts, None
-        return float(target[6])
+        return True
 
     def refuse(self, reason: str, stamp: int) -> None:
         """Count a plan that cannot be used, and hold because of it.
@@ -180,15 +220,22 @@ class CommandGate:
 
     def tick(self, now: int) -> None:
         """Send the target that is due and watch what must not happen; call it at a steady rate."""
-        passed, self._last_tick = now - self._last_tick, now
-        if passed < 0:
-            self.hold('the clock jumped back')
-            self._arm.forget()
+        self._see_time(now)
+        passed, self._last_tick = self._now - self._last_tick, self._now
         if self.state is GateState.EXECUTING:
-            self._elapsed += min(passed, _LONGEST_TICK)
-            self._follow(now)
+            self._follow(now)  # begins with the pose that the arm is in
+            self._elapsed += min(max(passed, 0), _LONGEST_TICK)
         else:
             self._watch(now)
+
+    def _see_time(self, now: int) -> None:
+        """Notice that the clock jumped back: nothing that was measured until now counts then."""
+        if now < self._now - _CLOCK_JITTER:
+            self.stop(f'the clock jumped back. {_LOOK_AND_START}')
+            self._arm.forget()
+            self.settled = None
+            self._now = self._last_tick = now
+        self._now = max(self._now, now)
 
     def _follow(self, now: int) -> None:
         """Send the next target of the motion; end the motion, or hold when it goes wrong."""
@@ -201,15 +248,26 @@ class CommandGate:
         if not self._is_fresh(now):
             self.hold(f'no measured pose for {self._arm.age(now):.2f} s while the arm moved')
         elif error > self.config.max_tracking_error:
-            self.hold(f'the arm is {error:.3f} m from its target: is it blocked?')
+            self.stop(
+                f'the arm is {error:.3f} m from its target: is it blocked? {_LOOK_AND_START}'
+            )
         elif late < _LONGEST_TICK / _SECOND:  # the last target is sent at least once
             self._send_target(target)
+        elif self.gripper_busy:  # which has a timeout of its own, and may shake the arm
+            self._deadline = self._elapsed + round(self.config.settle_timeout * _SECOND)
         elif self._at_rest(now) and error <= self.config.settle_tolerance:
-            if not self.gripper_busy:
-                self.state = GateState.IDLE
-                self._settle(now)
-        elif late > self.config.settle_timeout:
+            self._complete(now)
+        elif self._elapsed > self._deadline:
             self.hold(f'the arm did not settle: it is {error:.3f} m from its target')
+
+    def _complete(self, now: int) -> None:
+        """The arm has arrived: let the gripper move, and then end the motion."""
+        grip, self._grip = self._grip, None
+        if grip is not None and self._move_gripper is not None:
+            self._move_gripper(*grip)  # whether it moves is known at the next tick
+        else:
+            self.state = GateState.IDLE
+            self._settle(now)
 
     def _watch(self, now: int) -> None:
         """Between motions: know whether the arm is measured, and since when it rests."""
@@ -234,13 +292,16 @@ class CommandGate:
         check_age('its image', step.stamp, now, self.config.plan_max_age)
         if self.settled is None or step.stamp <= self.settled:
             raise InvalidInputError('its image was taken before the arm had come to rest.')
-        offset = float(np.linalg.norm(pose.position - step.state[:3]))
-        if offset > self.config.state_tolerance:
+        state = check_state(step.state, 'state of the plan')
+        begin = Pose(state[:3], geometry.euler_to_quaternion_xyzw(state[3:6]))
+        offset, turn = pose.distance(begin), pose.angle(begin)
+        if offset > self.config.state_tolerance or turn > self.config.state_tolerance_rotation:
             raise InvalidInputError(
-                f'the arm is {offset:.3f} m from where the plan starts, allowed are '
-                f'{self.config.state_tolerance:g} m.'
+                f'the arm is {offset:.3f} m and {turn:.2f} rad from where the plan starts, allowed '
+                f'are {self.config.state_tolerance:g} m and '
+                f'{self.config.state_tolerance_rotation:g} rad.'
             )
-        return pose, *limited_target(step.state, step.action, self.config)
+        return pose, *limited_target(state, step.action, self.config)
 
     def _hold_as(self, state: GateState, reason: str) -> None:
         """Enter a state in which the arm holds; the target is set only if that is new."""
@@ -248,7 +309,7 @@ class CommandGate:
         if self.state in (GateState.IDLE, GateState.EXECUTING) and pose is not None:
             self._send_target(pose)
             self.settled = None
-        self._motion = None
+        self._motion = self._grip = None
         self.state, self.reason = state, reason
 
     def _settle(self, now: int) -> None:

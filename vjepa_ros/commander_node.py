@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -62,7 +63,10 @@ class CommanderNode(VjepaNode):
         self._gripper_parameters = ConfigParameters(self, GripperConfig(), '', self._configure)
         self._gripper = make_gripper(self, self._gripper_parameters.value)
         self._gate = CommandGate(
-            self._limits.value, self._send_target, started=self._config.autostart
+            self._limits.value,
+            self._send_target,
+            self._gripper.move if self._gripper else None,
+            started=self._config.autostart,
         )
         options = {'qos_overriding_options': qos.OVERRIDABLE}
         self._target = self.create_publisher(PoseStamped, 'target_pose', qos.COMMAND, **options)
@@ -71,13 +75,16 @@ class CommanderNode(VjepaNode):
         )
         self.create_subscription(Plan, 'plan', self._on_plan, qos.RESULT, **options)
         for name, action in (
-            ('start', self._gate.start),
+            ('start', self._start),
             ('stop', self._gate.stop),
             ('e_stop', self._gate.e_stop),
             ('release_e_stop', self._gate.release_e_stop),
         ):
             self.create_service(Trigger, name, self._triggering(action))
-        self.create_timer(1.0 / self._config.command_rate, self._on_tick)
+        # Steady unless the time is simulated: the clock of the machine may be set back.
+        simulated = self.get_parameter('use_sim_time').value
+        clock = self.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / self._config.command_rate, self._on_tick, clock=clock)
 
     def close(self) -> None:
         """Leave the arm at rest."""
@@ -98,6 +105,8 @@ class CommanderNode(VjepaNode):
             position, quaternion = conversions.pose_from_message(message)
         except InvalidInputError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
+            self._gate.distrust(str(error))
+            self._report()
             return
         self._gate.measure(Pose(position, quaternion), self._now())
 
@@ -112,21 +121,27 @@ class CommanderNode(VjepaNode):
                 stamp,
                 message.goal_id,
             )
-            self._check_other_publishers()
         except InvalidInputError as error:
             self._gate.refuse(str(error), stamp)
         else:
-            closedness = self._gate.submit(step, self._now())
-            if closedness is not None and self._gripper is not None:
-                self._gripper.move(closedness, float(step.action[6]))
+            self._gate.submit(step, self._now())
         if self._gate.rejected > rejected:
             self.get_logger().error(self._gate.reason, throttle_duration_sec=1.0)
         self._report()
 
     def _on_tick(self) -> None:
         self._gate.gripper_busy = self._gripper is not None and self._gripper.busy
+        try:
+            self._check_other_publishers()
+        except InvalidInputError as error:
+            self._gate.stop(str(error))
         self._gate.tick(self._now())
         self._report()
+
+    def _start(self) -> None:
+        """Accept plans, if nobody else commands the arm."""
+        self._check_other_publishers()
+        self._gate.start()
 
     def _triggering(
         self, action: Callable[[], None]
@@ -160,11 +175,14 @@ class CommanderNode(VjepaNode):
     def _check_other_publishers(self) -> None:
         """Raise if somebody else commands the arm as well."""
         topic = self._target.topic_name
-        others = self.count_publishers(topic) - 1
-        if others > 0:
-            raise InvalidInputError(
-                f'{others} other publishers are on {topic}. Only the commander may be.'
-            )
+        if self.count_publishers(topic) <= 1:
+            return
+        publishers = self.get_publishers_info_by_topic(topic)
+        names = sorted(f'{one.node_namespace.rstrip("/")}/{one.node_name}' for one in publishers)
+        raise InvalidInputError(
+            f'{topic} has {len(names)} publishers: {", ".join(names)}. Only the commander may '
+            'be. End the others, then call the service start.'
+        )
 
     def _send_target(self, pose: Pose) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._config.base_frame)

@@ -28,9 +28,15 @@ class GateConfig(MotionLimits):
         minimum=0.001,
         maximum=0.2,
     )
+    state_tolerance_rotation: float = setting(
+        0.2,
+        'Plans are refused when the arm is turned by more than this from where they start [rad]',
+        minimum=0.01,
+        maximum=3.1,
+    )
     max_tracking_error: float = setting(
         0.05,
-        'The arm holds when it is farther than this from its target [m]',
+        'The arm stops, until start is called, when it is farther than this from its target [m]',
         minimum=0.001,
         maximum=0.5,
     )

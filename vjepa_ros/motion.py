@@ -36,6 +36,10 @@ class Pose:
     position: Float64Array
     quaternion: Float64Array
 
+    def is_finite(self) -> bool:
+        """Return whether it contains neither NaN nor infinity."""
+        return bool(np.isfinite(self.position).all() and np.isfinite(self.quaternion).all())
+
     def distance(self, other: Pose) -> float:
         """Return the distance of the positions [m]."""
         return float(np.linalg.norm(self.position - other.position))
@@ -124,9 +128,11 @@ def limited_target(
         The target state, shape (7,), and what was cut, in words; empty if nothing was.
 
     Raises:
-        InvalidInputError: The action is beyond what a plan may ask for.
+        InvalidInputError: The action is not finite, or beyond what a plan may ask for.
     """
     action = np.array(action, dtype=np.float64)
+    if not np.isfinite(action).all():
+        raise InvalidInputError(f'action contains NaN or infinity: {action.tolist()}.')
     cuts = []
     length = float(np.linalg.norm(action[:3]))
     angle = _rotation_angle(action[3:6])
