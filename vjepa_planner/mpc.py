@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from vjepa_planner.approach import plan_from_above
 from vjepa_planner.types import FloatArray, Goal, Image, Observation, Plan
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vjepa_planner.world_model import WorldModel
 
 GOAL_CACHE_SIZE = 16
+_HEIGHT = 2  # in the state
 
 
 class ModelPredictiveController:
@@ -59,7 +61,7 @@ class ModelPredictiveController:
                 context, observation.state, actions, goal_embedding
             )
 
-        result = self.planner.plan(evaluate, self._rng)
+        result = plan_from_above(self.planner, evaluate, observation.state[_HEIGHT], self._rng)
         return Plan(
             actions=result.actions,
             energy=result.energy,

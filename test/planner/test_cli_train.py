@@ -33,7 +33,7 @@ def test_collect_writes_episodes_and_goes_on_where_it_stopped(
     collect = ['collect', '--out', tmp_path, '--episodes', '1', '--frames', '2', '--seed', '5']
     run(*collect, '--processes', '1')
     episodes = load_episodes(tmp_path)
-    assert episodes.images.shape == (1, 2, 128, 128, 3)
+    assert episodes.images.shape == (1, 2, 256, 256, 3)
     assert episodes.seeds.tolist() == [5]
     assert '1/1' in capsys.readouterr().err
     (data,) = (tmp_path / 'data').rglob('*.parquet')

@@ -153,20 +153,6 @@ def test_the_seed_decides_what_happens(simulation: FrankaSimulation, name: str) 
     np.testing.assert_array_equal(first.gripper_commands, again.gripper_commands)
 
 
-def test_the_exploration_that_the_shipped_model_was_trained_on_is_still_there(
-    simulation: FrankaSimulation,
-) -> None:
-    assert CollectConfig().exploration == 'reach'  # what the command in its card collects
-    states = record_episode(simulation, CollectConfig(frames=4, image_size=16), 40).states
-    expected = [
-        [0.4659, 0.2483, 0.3216, 1.0],
-        [0.4831, 0.1728, 0.2461, 1.0],
-        [0.5002, 0.0972, 0.1707, 1.0],
-        [0.5264, 0.0247, 0.0952, 1.0],
-    ]
-    np.testing.assert_allclose(states[:, [0, 1, 2, 6]], expected, atol=0.001)
-
-
 def test_an_unknown_exploration_is_refused_with_a_suggestion(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

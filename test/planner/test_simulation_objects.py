@@ -111,11 +111,11 @@ def test_the_scripted_hand_goes_over_things_and_not_through_them(
     np.testing.assert_allclose(first[:2], 0.0, atol=1e-6)  # up before across
     assert first[2] > 0.05
     assert first[6] < 0  # and open
-    for _ in range(8):
+    for _ in range(10):
         simulation.apply(hand.grasp(name))
     assert simulation.objects.is_between_fingers(name)
     assert np.abs(simulation.objects.position(name) - place).max() < 0.01  # it was not pushed
-    for _ in range(8):
+    for _ in range(10):
         simulation.apply(hand.put_down(name, (0.6, 0.0)))
     assert simulation.objects.touching_fingers(name) == 0
     assert simulation.state()[2] > CLEAR_HEIGHT - 0.01

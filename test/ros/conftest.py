@@ -121,13 +121,16 @@ class Graph:
         """Return result and status of an action."""
         from rclpy.action import ActionClient
 
-        client = ActionClient(self.observer, action, name)
+        # Kept to the end: what is destroyed while its node spins may end the spinning thread
+        # (rclpy adds a dead client to the wait set).
+        if name not in self._clients:
+            self._clients[name] = ActionClient(self.observer, action, name)
+        client = self._clients[name]
         wait_until(client.server_is_ready, f'action {name}')
         accepted = client.send_goal_async(goal)
         wait_until(accepted.done, f'acceptance by {name}')
         result = accepted.result().get_result_async()
         wait_until(result.done, f'result of {name}')
-        client.destroy()
         return result.result()
 
     def status(self, node: str) -> Status | None:

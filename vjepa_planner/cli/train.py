@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
@@ -213,7 +213,7 @@ def _optimiser(options: argparse.Namespace) -> dict[str, Any]:
 def _sizes(options: argparse.Namespace) -> Sizes:
     from vjepa_planner.training.starting import Sizes
 
-    names = ('architecture', 'patch_size', 'width', 'depth', 'predictor_width', 'predictor_depth')
+    names = tuple(item.name for item in fields(Sizes))
     return Sizes(**{n: getattr(options, n) for n in names if hasattr(options, n)})
 
 

@@ -44,6 +44,13 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         metavar='PIXELS',
         help='side of what becomes one token (default: %(default)s)',
     )
+    size.add_argument(
+        '--stem',
+        choices=('patch', 'convolutional'),
+        default='patch',
+        help='how pixels become tokens: by one map of each patch, as published, or by small '
+        'convolutions, with which small encoders see small things (default: %(default)s)',
+    )
     size.add_argument('--width', type=int, default=192, help='(default: %(default)s)')
     size.add_argument('--depth', type=int, default=6, help='(default: %(default)s)')
     _add_predictor_size(size, width=128, depth=4)

@@ -42,13 +42,16 @@ def is_lifted(simulation: FrankaSimulation, name: str) -> bool:
 
 
 def is_placed(simulation: FrankaSimulation, name: str) -> bool:
-    """Return whether an object stands on the plate at rest, and no finger touches it."""
+    """Return whether an object stands on the plate, upright and at rest, and is not held.
+
+    An open hand may still be around it and touch it with one finger.
+    """
     objects = simulation.objects
     off = np.linalg.norm((objects.position(name) - objects.position(PLATE))[:2])
     return (
         bool(off < PLATE_DISTANCE)
         and is_standing(simulation, name)
-        and objects.touching_fingers(name) == 0
+        and not objects.is_between_fingers(name)
     )
 
 

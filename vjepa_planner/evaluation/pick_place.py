@@ -14,7 +14,7 @@ from vjepa_planner.simulation.scene import GRASP_HEIGHT
 # Actions for each sub-goal, as in the V-JEPA 2 paper, section 4.2.
 GRASPED_ACTIONS, NEAR_ACTIONS, PLACED_ACTIONS = 4, 10, 4
 
-_ABOVE = 0.07  # [m] above the grasp height when near the target and after letting go: one action
+_ABOVE = 0.07  # [m] above the grasp height when near the target: one action
 
 # Four actions up to the grasp are two across, one down and one to close. With start poses from all
 # over the workspace even a scripted hand needs more in two episodes of three (docs/evaluation.md).
@@ -38,19 +38,19 @@ class PickPlaceTask(ObjectTask):
     def show_goal(self, simulation: FrankaSimulation, seed: int) -> TaskGoal:
         """Put the object on the plate, with a look at the states before; see :class:`Task`."""
         self.arrange(simulation, seed)
-        above = GRASP_HEIGHT[self.moved] + _ABOVE
+        height = GRASP_HEIGHT[self.moved]
         staging.grasp(simulation, self.moved)
         grasped = SubGoalImage('grasped', simulation.render(), GRASPED_ACTIONS)
         near_plate = simulation.state()[:3]
         offset = simulation.objects.position(PLATE) - self.position(simulation)
         near_plate[:2] += offset[:2]
-        near_plate[2] = above
+        near_plate[2] = height + _ABOVE
         staging.carry(simulation, self.moved, near_plate)
         near = SubGoalImage('near', simulation.render(), NEAR_ACTIONS)
-        staging.put_down(simulation, self.moved, above)
+        staging.put_down(simulation, self.moved, height)
         placed = SubGoalImage('placed', simulation.render(), PLACED_ACTIONS)
         return TaskGoal((grasped, near, placed), self.position(simulation))
 
     def succeeded(self, simulation: FrankaSimulation, goal: TaskGoal) -> bool:
-        """Return whether the object stands on the plate, and no finger touches it."""
+        """Return whether the object stands on the plate and is not held."""
         return is_placed(simulation, self.moved)

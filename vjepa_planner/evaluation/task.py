@@ -112,4 +112,7 @@ class Task(ABC):
 
     @abstractmethod
     def succeeded(self, simulation: FrankaSimulation, goal: TaskGoal) -> bool:
-        """Judge the present state of the simulation, and nothing else."""
+        """Judge what became of the episode by the simulation alone.
+
+        The episode is over: a judge may move the arm to see what comes along.
+        """

@@ -17,6 +17,7 @@ from vjepa_planner.errors import CheckpointError, InvalidInputError
 
 _log = logging.getLogger(__name__)
 
+_STEMS = ('patch', 'convolutional')
 _LEVELS = 4  # of the encoder that V-JEPA 2.1 normalises
 _DEPTH_OF_VIT_G = 48
 _OUTPUT_BLOCKS_OF_VIT_G = (11, 23, 37, 47)
@@ -192,12 +193,15 @@ class EncoderConfig(_ReleasedTwice):
 
     Attributes:
         in_chans: Image channels.
+        stem: How pixels become tokens: ``'patch'``, as published, or ``'convolutional'``; see
+            :mod:`vjepa_planner.networks.stem`.
     """
 
     in_chans: int = 3
+    stem: str = 'patch'
 
     def __post_init__(self) -> None:
-        """Check the sizes and the depth.
+        """Check the sizes, the depth and the stem.
 
         Raises:
             InvalidInputError: They do not fit together.
@@ -205,6 +209,18 @@ class EncoderConfig(_ReleasedTwice):
         super().__post_init__()
         if self.version == '2.1' and self.depth < _LEVELS:
             raise InvalidInputError(f'version 2.1 needs {_LEVELS} blocks, got {self.depth}.')
+        if self.stem not in _STEMS:
+            raise InvalidInputError(f'stem must be {" or ".join(_STEMS)}, got {self.stem!r}.')
+        if self.stem == _STEMS[1] and (
+            self.version != '2'
+            or self.patch_size & (self.patch_size - 1)
+            or self.embed_dim % (8 * self.patch_size // 2)
+        ):
+            raise InvalidInputError(
+                'a convolutional stem needs version 2, patches of a power of two, and a width '
+                f'that is a multiple of 4 patch sizes; got version {self.version}, patches of '
+                f'{self.patch_size} px and width {self.embed_dim}.'
+            )
 
     @property
     def output_blocks(self) -> tuple[int, ...]:

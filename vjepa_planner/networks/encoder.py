@@ -15,21 +15,7 @@ from vjepa_planner.networks.rope import (
     interpolated_positions,
     table_dtype,
 )
-
-
-class PatchEmbed(nn.Module):
-    """Cut a clip into tubelets and project each to one token."""
-
-    def __init__(self, config: EncoderConfig, frames: int) -> None:
-        """Make the projection of ``frames`` frames, a convolution whose stride is its kernel."""
-        super().__init__()
-        kernel = (frames, config.patch_size, config.patch_size)
-        self.proj = nn.Conv3d(config.in_chans, config.embed_dim, kernel, kernel)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """Return tokens (B, N, D), time-major, then rows, of a clip (B, C, T, H, W)."""
-        patches: Tensor = self.proj(clip)
-        return patches.flatten(2).transpose(1, 2)
+from vjepa_planner.networks.stem import PatchEmbed, STEMS
 
 
 class Encoder(nn.Module):
@@ -46,7 +32,7 @@ class Encoder(nn.Module):
         """Make an untrained encoder with the published initial weights."""
         super().__init__()
         self.config = config
-        self.patch_embed = PatchEmbed(config, config.tubelet_size)
+        self.patch_embed = STEMS[config.stem](config, config.tubelet_size)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         if config.version == '2':
             self.norm = nn.LayerNorm(config.embed_dim, eps=config.layer_norm_eps)

@@ -50,23 +50,46 @@ def encoder_sizes(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
     Raises:
         CheckpointError: There is no patch projection among them.
     """
-    weight = tensors.get('patch_embed.proj.weight')
-    if weight is None or len(weight.shape) != 5:
-        raise CheckpointError(
-            'no V-JEPA 2 encoder in this checkpoint: patch_embed.proj.weight of 5 dimensions is '
-            f'missing. First names: {", ".join(list(tensors)[:_MAX_NAMES_LISTED])}.'
-        )
-    width, channels, tubelet, patch, _ = weight.shape
+    stem = _stem_sizes(tensors)
+    width = stem['embed_dim']
     newer = any(name.startswith('norms_block.') for name in tensors)
     return {
         'version': '2.1' if newer else '2',
         **({'img_size': _IMAGE_SIZE_OF_2_1, 'interpolate_rope': True} if newer else {}),
-        'embed_dim': width,
-        'in_chans': channels,
-        'tubelet_size': tubelet,
-        'patch_size': patch,
+        **stem,
         'num_heads': _heads(width, _HEAD_DIM_OF_WIDTH.get(width, _HEAD_DIM)),
         **_block_sizes(tensors, 'blocks'),
+    }
+
+
+def _stem_sizes(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
+    """Return what the weights between pixels and tokens tell."""
+    weight = tensors.get('patch_embed.proj.weight')
+    if weight is not None and len(weight.shape) == 5:
+        width, channels, tubelet, patch, _ = weight.shape
+        return {
+            'embed_dim': width,
+            'in_chans': channels,
+            'tubelet_size': tubelet,
+            'patch_size': patch,
+        }
+    convolutions = [
+        tensor.shape
+        for name, tensor in tensors.items()
+        if name.startswith('patch_embed.layers.') and len(tensor.shape) == 5
+    ]
+    first = tensors.get('patch_embed.layers.0.weight')
+    if first is None or len(convolutions) < 2:
+        raise CheckpointError(
+            'no V-JEPA 2 encoder in this checkpoint: patch_embed.proj.weight of 5 dimensions is '
+            f'missing. First names: {", ".join(list(tensors)[:_MAX_NAMES_LISTED])}.'
+        )
+    return {
+        'embed_dim': max(shape[0] for shape in convolutions),
+        'in_chans': first.shape[1],
+        'tubelet_size': first.shape[2],
+        'patch_size': 2 ** (len(convolutions) - 1),  # the last one does not halve
+        'stem': 'convolutional',
     }
 
 

@@ -66,6 +66,9 @@ class PlannerConfig:
         max_translation: Largest displacement along each axis in one step [m]. A box, not a ball:
             the longest displacement is sqrt(3) times this.
         max_gripper_delta: Largest change of gripper closedness in one step.
+        clearance_height: Height of the hand above which it passes over everything, in the base
+            frame [m]; 0 for none. See :mod:`vjepa_planner.approach`.
+        alignment: Largest displacement along x and y in one step below that height [m].
         fixed_axes: Axes held at a value in every proposed action, for example ``{'z': 0.0}``;
             names are x, y, z [m] and gripper. Limits do not apply to these values.
 
@@ -80,6 +83,18 @@ class PlannerConfig:
     )
     max_gripper_delta: float = setting(
         0.75, 'Largest change of gripper closedness per step', minimum=0.0, maximum=1.0
+    )
+    clearance_height: float = setting(
+        0.0,
+        'Height from which the hand goes down to a place from above; 0: anyhow [m]',
+        minimum=0.0,
+        maximum=2.0,
+    )
+    alignment: float = setting(
+        0.012,
+        'Motion along x and y per step allowed below the clearance height [m]',
+        minimum=0.0,
+        maximum=0.1,
     )
     fixed_axes: Mapping[str, float] = setting(
         dict, 'Values [m, m, m, closedness] at which the axes x, y, z, gripper are held'

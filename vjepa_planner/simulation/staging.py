@@ -39,7 +39,7 @@ def carry(simulation: FrankaSimulation, name: str, position: npt.ArrayLike) -> N
 
 
 def put_down(simulation: FrankaSimulation, name: str, height: float) -> None:
-    """Put the object that is held on the table where it is, and the open hand above it.
+    """Put the object that is held on the table where it is, and the open hand around or above it.
 
     Args:
         simulation: Changed.

@@ -38,6 +38,7 @@ class Sizes:
     Attributes:
         architecture: Name of a published one; None takes the numbers below, heads of 64.
         patch_size: Side of what becomes one token of the encoder [px].
+        stem: How the encoder makes tokens of pixels.
         width: Of the encoder.
         depth: Of the encoder.
         predictor_width: Of the predictor.
@@ -46,6 +47,7 @@ class Sizes:
 
     architecture: str | None = None
     patch_size: int = 16
+    stem: str = 'patch'
     width: int = 192
     depth: int = 6
     predictor_width: int = 128
@@ -68,6 +70,7 @@ class Sizes:
             img_size=image_size,
             num_frames=frames,
             patch_size=self.patch_size,
+            stem=self.stem,
             embed_dim=self.width,
             depth=self.depth,
             num_heads=_heads(self.width),
