@@ -19,7 +19,7 @@ from vjepa_msgs.msg import Plan
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
-from vjepa_ros.command_gate import CommandGate, GateState, PlannedStep
+from vjepa_ros.command_gate import CommandGate, PlannedStep
 from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.gripper import GripperConfig, make_gripper
 from vjepa_ros.motion import Pose
@@ -27,8 +27,6 @@ from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
-
-_GRIPPER_MAY_MOVE = (GateState.IDLE, GateState.EXECUTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,7 @@ class CommanderNode(VjepaNode):
         self._gate = CommandGate(
             self._limits.value,
             self._send_target,
-            self._gripper.move if self._gripper else None,
+            self._gripper,
             started=self._config.autostart,
         )
         options = {'qos_overriding_options': qos.OVERRIDABLE}
@@ -108,7 +106,11 @@ class CommanderNode(VjepaNode):
             self._gate.distrust(str(error))
             self._report()
             return
-        self._gate.measure(Pose(position, quaternion), self._now())
+        stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
+        try:
+            self._gate.measure(Pose(position, quaternion), stamp, self._now())
+        except InvalidInputError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=1.0)
 
     def _on_plan(self, message: Plan) -> None:
         stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
@@ -130,11 +132,10 @@ class CommanderNode(VjepaNode):
         self._report()
 
     def _on_tick(self) -> None:
-        self._gate.gripper_busy = self._gripper is not None and self._gripper.busy
         try:
             self._check_other_publishers()
         except InvalidInputError as error:
-            self._gate.stop(str(error))
+            self._gate.fault(str(error))
         self._gate.tick(self._now())
         self._report()
 
@@ -180,8 +181,7 @@ class CommanderNode(VjepaNode):
         publishers = self.get_publishers_info_by_topic(topic)
         names = sorted(f'{one.node_namespace.rstrip("/")}/{one.node_name}' for one in publishers)
         raise InvalidInputError(
-            f'{topic} has {len(names)} publishers: {", ".join(names)}. Only the commander may '
-            'be. End the others, then call the service start.'
+            f'{topic} has {len(names)} publishers: {", ".join(names)}. Only the commander may be.'
         )
 
     def _send_target(self, pose: Pose) -> None:
@@ -190,8 +190,6 @@ class CommanderNode(VjepaNode):
 
     def _report(self) -> None:
         gate = self._gate
-        if gate.state not in _GRIPPER_MAY_MOVE and self._gripper is not None:
-            self._gripper.stop()  # whatever makes the arm hold, the fingers hold as well
         self.status.update(
             state=int(gate.state),
             reason=gate.reason,

@@ -18,6 +18,7 @@ from vjepa_planner.errors import MissingDependencyError, UnknownNameError
 from vjepa_planner.robots import fr3
 from vjepa_ros.settings import setting
 
+_LONGEST_STALL = 180.0  # [s] that libfranka has been seen to block in, without a way to stop it
 _SAME_CLOSEDNESS = 0.05  # a goal this close to the last one is not sent again
 
 
@@ -39,6 +40,12 @@ class GripperConfig:
     gripper_deadband: float = setting(
         0.1, 'Planned changes of closedness below this are not executed', minimum=0.0, maximum=1.0
     )
+    gripper_reversal: float = setting(
+        0.3,
+        'Planned changes below this are not executed if they take back what the gripper did last',
+        minimum=0.0,
+        maximum=1.0,
+    )
     gripper_dwell: float = setting(
         1.0,
         'Least time between two gripper goals; a later one waits [s]',
@@ -55,6 +62,7 @@ class _Goal:
     """A goal without a result, and its handle once it is accepted."""
 
     client: ActionClient
+    sent: float  # steady time [s]
     handle: Any = None
 
 
@@ -70,9 +78,7 @@ class Gripper(ABC):
         self.config = config
         self._node = node
         self._last: tuple[float, float] | None = None  # closedness and change of the last success
-        self._waiting: tuple[float, float] | None = (
-            None  # likewise, of what is sent after the dwell
-        )
+        self._waiting: tuple[float, float] | None = None  # what is sent when the dwell is over
         self._deadline = 0.0  # steady time [s] of the goal under way; 0 without one
         self._dwell_end = 0.0  # steady time [s]
         self._goals = 0  # sent so far: an answer to an older one does not count
@@ -81,32 +87,41 @@ class Gripper(ABC):
 
     @property
     def busy(self) -> bool:
-        """Whether a goal is under way and not overdue, or waits until the dwell is over.
+        """Whether a goal is under way and not overdue, or waits until the dwell is over."""
+        return self._deadline > 0.0 or self._waiting is not None
 
-        To be asked regularly: this is where time passes for the gripper.
-        """
+    def update(self) -> None:
+        """Let time pass: send what has waited for long enough, give up what is overdue."""
         now = time.monotonic()
         if self._deadline and now > self._deadline:
             self.stop(f'no result within {self.config.gripper_timeout:g} s')
-        if self._waiting is not None and now >= self._dwell_end:
+        if self._waiting is not None and not self._deadline and now >= self._dwell_end:
             waited, self._waiting = self._waiting, None
             self._send(*waited)
-        return self._deadline > 0.0 or self._waiting is not None
+
+    def wants(self, closedness: float, change: float) -> bool:
+        """Return whether a planned change to a closedness is worth a goal; see :meth:`move`."""
+        if self._last is None:
+            return abs(change) >= self.config.gripper_deadband
+        last_closedness, last_change = self._last
+        if change * last_change < 0.0:
+            return abs(change) >= max(self.config.gripper_reversal, self.config.gripper_deadband)
+        if abs(change) < self.config.gripper_deadband:
+            return False
+        same = abs(closedness - last_closedness) < _SAME_CLOSEDNESS
+        # Fingers that stop at an object leave the same change to be planned again and again.
+        return not (same and abs(change) < abs(last_change) - _SAME_CLOSEDNESS)
 
     def move(self, closedness: float, change: float) -> None:
-        """Go to a closedness, if that is worth a new goal.
+        """Go to a closedness, once the dwell is over, if that is worth a new goal.
 
         Args:
             closedness: 0 open .. 1 closed.
             change: Planned change that leads there; its sign tells closing from opening.
         """
-        if abs(change) < self.config.gripper_deadband or self.busy:
-            return
-        if self._last is not None:
-            same = abs(closedness - self._last[0]) < _SAME_CLOSEDNESS
-            if same and abs(change) < abs(self._last[1]) - _SAME_CLOSEDNESS:
-                return  # as far as the object between the fingers lets it
-        self._waiting = closedness, change
+        if not self.busy and self.wants(closedness, change):
+            self._waiting = closedness, change
+            self.update()
 
     def _send(self, closedness: float, change: float) -> None:
         client, goal = self._goal((1.0 - closedness) * fr3.MAX_GRIPPER_WIDTH, change > 0.0)
@@ -120,7 +135,7 @@ class Gripper(ABC):
         number, now = self._goals, time.monotonic()
         self._deadline = now + self.config.gripper_timeout
         self._dwell_end = now + self.config.gripper_dwell
-        self._open[number] = _Goal(client)
+        self._open[number] = _Goal(client, now)
         client.send_goal_async(goal).add_done_callback(
             lambda future: self._on_answer(number, future.result())
         )
@@ -138,8 +153,9 @@ class Gripper(ABC):
 
     def _obstacle(self, client: ActionClient) -> str:
         """Return why no goal can be sent now; empty if one can."""
+        forgotten = time.monotonic() - _LONGEST_STALL
         for number, goal in list(self._open.items()):
-            if not goal.client.server_is_ready():
+            if goal.sent < forgotten or not goal.client.server_is_ready():
                 del self._open[number]  # its server ended: there will be no result
         if self._open:
             return 'its last goal is still without a result, and two at once must not be'
