@@ -1,132 +1,169 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides what reaches the arm: one limited motion per good plan, and otherwise a hold.
+"""Decides what reaches the arm: limited motions of good plans, and otherwise a hold.
 
 No ROS and no clock here: the caller hands in what plans say, what was measured and the time, and
 gets targets back through a function. All times are nanoseconds of one clock.
 
-To *hold* means: the target becomes the last measured pose, once, and stays there.
+To *hold* means: the target becomes the last measured pose, once, and stays there. What the next
+good plan sets right (an old image, a refused plan, measurements that were late) ends by itself.
+What says that the arm, its surroundings or the clock are not what they were thought to be needs
+somebody who looks and calls ``start``: an arm far from its target or suddenly elsewhere, measured
+poses that are no poses, none for long, a clock that jumps back, a second one who commands.
+
+*Blocking*: a motion begins at the measured pose and goes on to its end; then the gripper moves;
+only then the arm counts as settled and a plan from a newer image is taken. *Streaming*: a newer
+plan replaces the motion at once. Its action counts from the measured state that it was planned
+from, as the model imagined it, and not from where the arm has got to since; the way there
+continues the present one. A motion that ends in a gripper action is finished first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.types import check_state
 from vjepa_ros.ages import check_age
 from vjepa_ros.gate_config import GateConfig
-from vjepa_ros.motion import limited_target, Pose, Trajectory
+from vjepa_ros.gate_types import GateState, Hand, PlannedStep
+from vjepa_ros.motion import limited_target, Pose
 from vjepa_ros.pose_monitor import PoseMonitor
+from vjepa_ros.trajectory import Trajectory
 
 State = npt.NDArray[np.float64]
 
 _SECOND = 1_000_000_000  # [ns]
-_LONGEST_TICK = _SECOND // 20  # [ns] a motion advances by at most this, however late a tick comes
+LONGEST_TICK = _SECOND // 20
+"""A motion advances by at most this, however late a tick comes [ns]."""
+_CLOCK_JITTER = _SECOND // 100  # [ns] a clock may step back by this, as when it is adjusted
+
+_LOOK_AND_START = 'Look what happened, then call the service start.'
 
 _PUSHED_DISTANCE = 0.004  # [m] from where it settled; a joint servo may creep less than that
-
-
-class GateState(IntEnum):
-    """What the gate does; the numbers are those of vjepa_msgs/Status."""
-
-    WAITING = 0
-    IDLE = 1
-    EXECUTING = 2
-    HOLDING = 3
-    STOPPED = 4
-    E_STOPPED = 5
-
 
 _ACCEPTS_PLANS = (GateState.IDLE, GateState.HOLDING)
 _NEEDS_OPERATOR = (GateState.STOPPED, GateState.E_STOPPED)
 
 
-@dataclass(frozen=True)
-class PlannedStep:
-    """The part of a plan that is executed.
-
-    Attributes:
-        action: First action, shape (7,).
-        state: Measured state that the plan starts from, shape (7,).
-        stamp: When its image was taken [ns].
-        goal_id: Goal that was planned for.
-    """
-
-    action: npt.NDArray[np.float64]
-    state: npt.NDArray[np.float64]
-    stamp: int
-    goal_id: str = ''
-
-
 class CommandGate:
-    """Lets good plans move the arm one step at a time, and holds it on everything else.
+    """Lets good plans move the arm within limits, and holds it on everything else.
 
     Attributes:
-        config: Limits; may be replaced at any time and count from the next motion on.
         state: What it does now.
         reason: Why, in words.
         accepted: Plans that moved the arm.
         rejected: Plans that were refused.
         goal_id: Goal of the last plan.
         plan_stamp: Stamp of the image of the last plan, taken or refused [ns].
-        settled: When the arm came to rest [ns]; None while it moves.
-        gripper_busy: Set by whoever commands the gripper; a motion is complete when it is False.
+        settled: When arm and gripper came to rest [ns]; None while they move.
     """
 
     def __init__(
-        self, config: GateConfig, send_target: Callable[[Pose], None], *, started: bool = False
+        self,
+        config: GateConfig,
+        send_target: Callable[[Pose], None],
+        hand: Hand | None = None,
+        *,
+        started: bool = False,
     ) -> None:
-        """Begin stopped, or waiting for the first measured pose if ``started``."""
-        self.config = config
+        """Begin stopped, or waiting for the first measured pose if ``started``.
+
+        Args:
+            config: Limits.
+            send_target: Called with every pose that the arm shall go to.
+            hand: The gripper, if there is one.
+            started: Whether plans are accepted without a call of ``start``.
+        """
         self.state = GateState.WAITING if started else GateState.STOPPED
         self.reason = 'no measured pose yet' if started else 'not started: call the service start'
         self.accepted = self.rejected = 0
         self.goal_id = ''
         self.plan_stamp = 0
         self.settled: int | None = None
-        self.gripper_busy = False
+        self._config = config
         self._send_target = send_target
+        self._hand = hand
         self._arm = PoseMonitor()
         self._settled_pose: Pose | None = None
         self._motion: Trajectory | None = None
+        self._sent: Pose | None = None  # the last target of the motion
+        self._grip: tuple[float, float] | None = None  # closedness and change at its end
         self._elapsed = 0  # [ns] of the motion
-        self._last_tick = 0
+        self._deadline = 0.0  # [s] of the motion, by which it must be complete
+        self._now = self._last_tick = 0
 
     # -- what comes in -------------------------------------------------------------------------
 
-    def measure(self, pose: Pose, now: int) -> None:
-        """Take a measured pose of the end effector."""
-        self._arm.measure(pose, now)
+    @property
+    def config(self) -> GateConfig:
+        """The limits; a motion that may not keep to new ones ends in a hold."""
+        return self._config
 
-    def submit(self, step: PlannedStep, now: int) -> float | None:
-        """Start the motion of a plan, or refuse it.
+    @config.setter
+    def config(self, config: GateConfig) -> None:
+        if self.state is GateState.EXECUTING and not config.allows(self._config):
+            self.hold('a limit was lowered while the arm moved')
+        self._config = config
+
+    def measure(self, pose: Pose, stamp: int, now: int) -> None:
+        """Take a pose of the end effector; one that cannot be true stops the arm.
+
+        Args:
+            pose: Measured pose.
+            stamp: When it was measured [ns]. One that is old already, or older than the last one,
+                changes nothing: it may have waited in a queue.
+            now: Present time [ns].
+
+        Raises:
+            InvalidInputError: It is too old, or from the future.
+        """
+        self._see_time(now)
+        check_age('the measured pose', stamp, now, self.config.state_max_age)
+        if not self._arm.is_news(stamp):
+            return
+        if doubt := self._arm.doubt(pose, stamp, self.config.max_measured_speed):
+            self.distrust(doubt)
+        if pose.is_valid():
+            self._arm.measure(pose, stamp)
+
+    def distrust(self, reason: str) -> None:
+        """Stop, because measurements cannot be true: hold the last pose before them.
+
+        An arm at rest gets no new target: it is where it was sent, or somebody moved it.
+        """
+        if self.state is GateState.IDLE:
+            self.state = GateState.WAITING
+        self.fault(reason)
+
+    def submit(self, step: PlannedStep, now: int) -> bool:
+        """Begin the motion of a plan, or refuse it.
 
         Args:
             step: What the plan wants.
             now: Present time [ns].
 
         Returns:
-            The closedness that the gripper shall go to, or None if the plan was refused.
+            Whether the arm moves because of it.
         """
-        if self.state is GateState.EXECUTING:
+        self._see_time(now)
+        if self.state is GateState.EXECUTING and not self._may_be_redirected():
             self.rejected += 1  # planned without waiting for the arm: the motion goes on
-            return None
+            return False
         try:
             measured, target, cuts = self._checked(step, now)
         except InvalidInputError as error:
             self.refuse(str(error), step.stamp)
-            return None
-        end = Pose(target[:3], geometry.euler_to_quaternion_xyzw(target[3:6]))
-        self._motion, self._elapsed = Trajectory(measured, end, self.config), 0
+            return False
+        self._go(measured, Pose(target[:3], geometry.euler_to_quaternion_xyzw(target[3:6])))
+        self._grip = float(target[6]), float(step.action[6])
         self.accepted += 1
         self.plan_stamp, self.goal_id = step.stamp, step.goal_id
         self.state, self.reason, self.settled = GateState.EXECUTING, cuts, None
-        return float(target[6])
+        return True
 
     def refuse(self, reason: str, stamp: int) -> None:
         """Count a plan that cannot be used, and hold because of it.
@@ -159,6 +196,11 @@ class CommandGate:
         if self.state is not GateState.E_STOPPED:
             self._hold_as(GateState.STOPPED, reason)
 
+    def fault(self, reason: str) -> None:
+        """Hold until somebody has looked and calls ``start``; the first reason is kept."""
+        if self.state not in _NEEDS_OPERATOR:
+            self.stop(f'{reason} {_LOOK_AND_START}')
+
     def e_stop(self) -> None:
         """Hold, and accept neither plan nor start until released."""
         self._hold_as(
@@ -180,36 +222,63 @@ class CommandGate:
 
     def tick(self, now: int) -> None:
         """Send the target that is due and watch what must not happen; call it at a steady rate."""
-        passed, self._last_tick = now - self._last_tick, now
-        if passed < 0:
-            self.hold('the clock jumped back')
-            self._arm.forget()
-        if self.state is GateState.EXECUTING:
-            self._elapsed += min(passed, _LONGEST_TICK)
-            self._follow(now)
-        else:
+        self._see_time(now)
+        passed, self._last_tick = self._now - self._last_tick, self._now
+        if self._hand is not None:
+            self._hand.update()
+        if self.state is not GateState.EXECUTING:
             self._watch(now)
+        elif passed > self.config.state_max_age * _SECOND:
+            self.hold(f'the commander stood still for {passed / _SECOND:.2f} s')
+        else:
+            self._advance(passed)
+            self._follow(now)
+
+    def _see_time(self, now: int) -> None:
+        """Notice that the clock jumped back: nothing that was measured until now counts then."""
+        if now < self._now - _CLOCK_JITTER:
+            self.fault(f'the clock jumped back by {(self._now - now) / _SECOND:.2f} s.')
+            self._arm.forget()
+            self.settled = None
+            self._now = self._last_tick = now
+        self._now = max(self._now, now)
+
+    def _advance(self, passed: int) -> None:
+        """Let time pass for the motion, unless its first target, the start, was not sent yet."""
+        if self._sent is None or (self._hand is not None and self._hand.busy):
+            return  # the gripper has a timeout of its own
+        self._elapsed += min(passed, LONGEST_TICK)
 
     def _follow(self, now: int) -> None:
         """Send the next target of the motion; end the motion, or hold when it goes wrong."""
         assert self._motion is not None
         assert self._arm.pose is not None
         elapsed = self._elapsed / _SECOND
-        late = elapsed - self._motion.duration
         target = self._motion.at(elapsed)
-        error = target.distance(self._arm.pose)
+        error, turn = target.distance(self._arm.pose), target.angle(self._arm.pose)
+        arrives = error <= self.config.settle_tolerance and self._at_rest(now)
         if not self._is_fresh(now):
             self.hold(f'no measured pose for {self._arm.age(now):.2f} s while the arm moved')
-        elif error > self.config.max_tracking_error:
-            self.hold(f'the arm is {error:.3f} m from its target: is it blocked?')
-        elif late < _LONGEST_TICK / _SECOND:  # the last target is sent at least once
+        elif error > self.config.max_tracking_error or turn > self.config.max_tracking_rotation:
+            self.fault(f'the arm is {error:.3f} m and {turn:.2f} rad from its target: blocked?')
+        elif self._sent is not self._motion.target:
             self._send_target(target)
-        elif self._at_rest(now) and error <= self.config.settle_tolerance:
-            if not self.gripper_busy:
-                self.state = GateState.IDLE
-                self._settle(now)
-        elif late > self.config.settle_timeout:
+            self._sent = target
+        elif self._hand is not None and self._hand.busy:
+            self._deadline = elapsed + self.config.settle_timeout  # the fingers may shake the arm
+        elif arrives:
+            self._arrive(now)
+        elif elapsed > self._deadline:
             self.hold(f'the arm did not settle: it is {error:.3f} m from its target')
+
+    def _arrive(self, now: int) -> None:
+        """Let the gripper move if that is still to be done; end the motion if not."""
+        grip, self._grip = self._grip, None
+        if grip is not None and self._hand is not None:
+            self._hand.move(*grip)
+        if self._hand is None or not self._hand.busy:
+            self.state = GateState.IDLE
+            self._settle(now)
 
     def _watch(self, now: int) -> None:
         """Between motions: know whether the arm is measured, and since when it rests."""
@@ -223,32 +292,72 @@ class CommandGate:
         elif not fresh and self.state in _ACCEPTS_PLANS:
             self.state = GateState.WAITING
             self.reason = 'no measured pose any more: is the robot or the simulator running?'
+        age = self._arm.age(now)
+        if self.state is GateState.WAITING and self.config.resume_within < age < float('inf'):
+            self.fault(f'no measured pose for more than {self.config.resume_within:g} s.')
+        self._watch_plans(now)
+
+    def _watch_plans(self, now: int) -> None:
+        """When streaming, know whether plans still come."""
+        if self.config.mode != 'streaming' or self.state is not GateState.IDLE:
+            return
+        age = (now - self.plan_stamp) / _SECOND
+        if self.accepted and age > self.config.plan_max_age:
+            self.hold(f'no plan from an image of the last {self.config.plan_max_age:g} s')
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _may_be_redirected(self) -> bool:
+        """Return whether a newer plan may replace the motion."""
+        if self.config.mode != 'streaming':
+            return False
+        if self._hand is None:
+            return True
+        return not (self._hand.busy or (self._grip and self._hand.wants(*self._grip)))
 
     def _checked(self, step: PlannedStep, now: int) -> tuple[Pose, State, str]:
         """Return measured pose, target state and what was cut; raise why the plan is refused."""
         pose = self._arm.pose
-        if self.state not in _ACCEPTS_PLANS or pose is None or not self._is_fresh(now):
+        moving = self.state is GateState.EXECUTING
+        if not (moving or self.state in _ACCEPTS_PLANS) or pose is None or not self._is_fresh(now):
             raise InvalidInputError(f'the arm is not ready: {self.reason or "no measured pose"}.')
         check_age('its image', step.stamp, now, self.config.plan_max_age)
-        if self.settled is None or step.stamp <= self.settled:
+        streaming = self.config.mode == 'streaming'
+        if not streaming and (self.settled is None or step.stamp <= self.settled):
             raise InvalidInputError('its image was taken before the arm had come to rest.')
-        offset = float(np.linalg.norm(pose.position - step.state[:3]))
-        if offset > self.config.state_tolerance:
+        state = check_state(step.state, 'state of the plan')
+        begin = Pose(state[:3], geometry.euler_to_quaternion_xyzw(state[3:6]))
+        closest = self._arm.closest(begin, step.stamp) if streaming else pose
+        offset, turn = closest.distance(begin), closest.angle(begin)
+        if offset > self.config.state_tolerance or turn > self.config.state_tolerance_rotation:
             raise InvalidInputError(
-                f'the arm is {offset:.3f} m from where the plan starts, allowed are '
-                f'{self.config.state_tolerance:g} m.'
+                f'the arm is {offset:.3f} m and {turn:.2f} rad from where the plan starts, '
+                f'allowed are {self.config.state_tolerance:g} m and '
+                f'{self.config.state_tolerance_rotation:g} rad.'
             )
-        return pose, *limited_target(step.state, step.action, self.config)
+        return pose, *limited_target(state, step.action, self.config)
+
+    def _go(self, measured: Pose, target: Pose) -> None:
+        """Begin a motion at the measured pose, or continue the present one to another target."""
+        if self.state is GateState.EXECUTING and self._sent is not None:
+            assert self._motion is not None
+            elapsed = self._elapsed / _SECOND
+            self._motion = self._motion.redirected(target, elapsed, self.config)
+        else:
+            streaming = self.config.mode == 'streaming'
+            self._motion = Trajectory(measured, target, self.config, redirectable=streaming)
+            self._elapsed, self._sent = 0, None
+        self._deadline = self._motion.duration + self.config.settle_timeout
 
     def _hold_as(self, state: GateState, reason: str) -> None:
-        """Enter a state in which the arm holds; the target is set only if that is new."""
+        """Enter a state in which arm and gripper hold; the target is set only if that is new."""
         pose = self._arm.pose
         if self.state in (GateState.IDLE, GateState.EXECUTING) and pose is not None:
             self._send_target(pose)
             self.settled = None
-        self._motion = None
+        if self._hand is not None:
+            self._hand.stop()
+        self._motion = self._sent = self._grip = None
         self.state, self.reason = state, reason
 
     def _settle(self, now: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -18,7 +19,7 @@ from vjepa_msgs.msg import Plan
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
-from vjepa_ros.command_gate import CommandGate, GateState, PlannedStep
+from vjepa_ros.command_gate import CommandGate, PlannedStep
 from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.gripper import GripperConfig, make_gripper
 from vjepa_ros.motion import Pose
@@ -26,8 +27,6 @@ from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
-
-_GRIPPER_MAY_MOVE = (GateState.IDLE, GateState.EXECUTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,10 @@ class CommanderNode(VjepaNode):
         self._gripper_parameters = ConfigParameters(self, GripperConfig(), '', self._configure)
         self._gripper = make_gripper(self, self._gripper_parameters.value)
         self._gate = CommandGate(
-            self._limits.value, self._send_target, started=self._config.autostart
+            self._limits.value,
+            self._send_target,
+            self._gripper,
+            started=self._config.autostart,
         )
         options = {'qos_overriding_options': qos.OVERRIDABLE}
         self._target = self.create_publisher(PoseStamped, 'target_pose', qos.COMMAND, **options)
@@ -71,13 +73,16 @@ class CommanderNode(VjepaNode):
         )
         self.create_subscription(Plan, 'plan', self._on_plan, qos.RESULT, **options)
         for name, action in (
-            ('start', self._gate.start),
+            ('start', self._start),
             ('stop', self._gate.stop),
             ('e_stop', self._gate.e_stop),
             ('release_e_stop', self._gate.release_e_stop),
         ):
             self.create_service(Trigger, name, self._triggering(action))
-        self.create_timer(1.0 / self._config.command_rate, self._on_tick)
+        # Steady unless the time is simulated: the clock of the machine may be set back.
+        simulated = self.get_parameter('use_sim_time').value
+        clock = self.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / self._config.command_rate, self._on_tick, clock=clock)
 
     def close(self) -> None:
         """Leave the arm at rest."""
@@ -98,8 +103,14 @@ class CommanderNode(VjepaNode):
             position, quaternion = conversions.pose_from_message(message)
         except InvalidInputError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
+            self._gate.distrust(str(error))
+            self._report()
             return
-        self._gate.measure(Pose(position, quaternion), self._now())
+        stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
+        try:
+            self._gate.measure(Pose(position, quaternion), stamp, self._now())
+        except InvalidInputError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=1.0)
 
     def _on_plan(self, message: Plan) -> None:
         stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
@@ -112,21 +123,26 @@ class CommanderNode(VjepaNode):
                 stamp,
                 message.goal_id,
             )
-            self._check_other_publishers()
         except InvalidInputError as error:
             self._gate.refuse(str(error), stamp)
         else:
-            closedness = self._gate.submit(step, self._now())
-            if closedness is not None and self._gripper is not None:
-                self._gripper.move(closedness, float(step.action[6]))
+            self._gate.submit(step, self._now())
         if self._gate.rejected > rejected:
             self.get_logger().error(self._gate.reason, throttle_duration_sec=1.0)
         self._report()
 
     def _on_tick(self) -> None:
-        self._gate.gripper_busy = self._gripper is not None and self._gripper.busy
+        try:
+            self._check_other_publishers()
+        except InvalidInputError as error:
+            self._gate.fault(str(error))
         self._gate.tick(self._now())
         self._report()
+
+    def _start(self) -> None:
+        """Accept plans, if nobody else commands the arm."""
+        self._check_other_publishers()
+        self._gate.start()
 
     def _triggering(
         self, action: Callable[[], None]
@@ -160,11 +176,13 @@ class CommanderNode(VjepaNode):
     def _check_other_publishers(self) -> None:
         """Raise if somebody else commands the arm as well."""
         topic = self._target.topic_name
-        others = self.count_publishers(topic) - 1
-        if others > 0:
-            raise InvalidInputError(
-                f'{others} other publishers are on {topic}. Only the commander may be.'
-            )
+        if self.count_publishers(topic) <= 1:
+            return
+        publishers = self.get_publishers_info_by_topic(topic)
+        names = sorted(f'{one.node_namespace.rstrip("/")}/{one.node_name}' for one in publishers)
+        raise InvalidInputError(
+            f'{topic} has {len(names)} publishers: {", ".join(names)}. Only the commander may be.'
+        )
 
     def _send_target(self, pose: Pose) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._config.base_frame)
@@ -172,8 +190,6 @@ class CommanderNode(VjepaNode):
 
     def _report(self) -> None:
         gate = self._gate
-        if gate.state not in _GRIPPER_MAY_MOVE and self._gripper is not None:
-            self._gripper.stop()  # whatever makes the arm hold, the fingers hold as well
         self.status.update(
             state=int(gate.state),
             reason=gate.reason,

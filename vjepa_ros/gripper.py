@@ -18,6 +18,7 @@ from vjepa_planner.errors import MissingDependencyError, UnknownNameError
 from vjepa_planner.robots import fr3
 from vjepa_ros.settings import setting
 
+_LONGEST_STALL = 180.0  # [s] that libfranka has been seen to block in, without a way to stop it
 _SAME_CLOSEDNESS = 0.05  # a goal this close to the last one is not sent again
 
 
@@ -37,11 +38,32 @@ class GripperConfig:
     gripper_speed: float = setting(0.1, 'Speed of its width [m/s]', minimum=0.001, maximum=0.2)
     gripper_force: float = setting(40.0, 'Grasping force [N]', minimum=1.0, maximum=70.0)
     gripper_deadband: float = setting(
-        0.2, 'Planned changes of closedness below this are not executed', minimum=0.0, maximum=1.0
+        0.1, 'Planned changes of closedness below this are not executed', minimum=0.0, maximum=1.0
+    )
+    gripper_reversal: float = setting(
+        0.3,
+        'Planned changes below this are not executed if they take back what the gripper did last',
+        minimum=0.0,
+        maximum=1.0,
+    )
+    gripper_dwell: float = setting(
+        1.0,
+        'Least time between two gripper goals; a later one waits [s]',
+        minimum=0.0,
+        maximum=60.0,
     )
     gripper_timeout: float = setting(
         5.0, 'Longest wait for one gripper action [s]', minimum=0.1, maximum=60.0
     )
+
+
+@dataclass
+class _Goal:
+    """A goal without a result, and its handle once it is accepted."""
+
+    client: ActionClient
+    sent: float  # steady time [s]
+    handle: Any = None
 
 
 class Gripper(ABC):
@@ -55,53 +77,89 @@ class Gripper(ABC):
         """
         self.config = config
         self._node = node
-        self._last_closedness: float | None = None
+        self._last: tuple[float, float] | None = None  # closedness and change of the last success
+        self._waiting: tuple[float, float] | None = None  # what is sent when the dwell is over
         self._deadline = 0.0  # steady time [s] of the goal under way; 0 without one
+        self._dwell_end = 0.0  # steady time [s]
         self._goals = 0  # sent so far: an answer to an older one does not count
         self._stopped = 0  # goals up to this number must not move the gripper any more
-        self._handles: dict[int, Any] = {}  # accepted goals without a result, overdue ones too
+        self._open: dict[int, _Goal] = {}  # without a result, overdue ones too
 
     @property
     def busy(self) -> bool:
-        """Whether a goal is under way, and not overdue."""
-        if self._deadline and time.monotonic() > self._deadline:
-            self._finish(self._goals, f'no result within {self.config.gripper_timeout:g} s')
-        return self._deadline > 0.0
+        """Whether a goal is under way and not overdue, or waits until the dwell is over."""
+        return self._deadline > 0.0 or self._waiting is not None
+
+    def update(self) -> None:
+        """Let time pass: send what has waited for long enough, give up what is overdue."""
+        now = time.monotonic()
+        if self._deadline and now > self._deadline:
+            self.stop(f'no result within {self.config.gripper_timeout:g} s')
+        if self._waiting is not None and not self._deadline and now >= self._dwell_end:
+            waited, self._waiting = self._waiting, None
+            self._send(*waited)
+
+    def wants(self, closedness: float, change: float) -> bool:
+        """Return whether a planned change to a closedness is worth a goal; see :meth:`move`."""
+        if self._last is None:
+            return abs(change) >= self.config.gripper_deadband
+        last_closedness, last_change = self._last
+        if change * last_change < 0.0:
+            return abs(change) >= max(self.config.gripper_reversal, self.config.gripper_deadband)
+        if abs(change) < self.config.gripper_deadband:
+            return False
+        same = abs(closedness - last_closedness) < _SAME_CLOSEDNESS
+        # Fingers that stop at an object leave the same change to be planned again and again.
+        return not (same and abs(change) < abs(last_change) - _SAME_CLOSEDNESS)
 
     def move(self, closedness: float, change: float) -> None:
-        """Go to a closedness, if that is worth a new goal.
+        """Go to a closedness, once the dwell is over, if that is worth a new goal.
 
         Args:
             closedness: 0 open .. 1 closed.
             change: Planned change that leads there; its sign tells closing from opening.
         """
-        last = self._last_closedness
-        if abs(change) < self.config.gripper_deadband or self.busy:
-            return
-        if last is not None and abs(closedness - last) < _SAME_CLOSEDNESS:
-            return
+        if not self.busy and self.wants(closedness, change):
+            self._waiting = closedness, change
+            self.update()
+
+    def _send(self, closedness: float, change: float) -> None:
         client, goal = self._goal((1.0 - closedness) * fr3.MAX_GRIPPER_WIDTH, change > 0.0)
-        if not client.server_is_ready():
+        if obstacle := self._obstacle(client):
             self._node.get_logger().warning(
-                'gripper does not move: its action server is missing', throttle_duration_sec=5.0
+                f'gripper does not move: {obstacle}', throttle_duration_sec=5.0
             )
             return
-        self._last_closedness = closedness
+        self._last = closedness, change
         self._goals += 1
-        self._deadline = time.monotonic() + self.config.gripper_timeout
-        number = self._goals
+        number, now = self._goals, time.monotonic()
+        self._deadline = now + self.config.gripper_timeout
+        self._dwell_end = now + self.config.gripper_dwell
+        self._open[number] = _Goal(client, now)
         client.send_goal_async(goal).add_done_callback(
             lambda future: self._on_answer(number, future.result())
         )
 
-    def stop(self) -> None:
+    def stop(self, reason: str = 'stopped') -> None:
         """Cancel every goal without a result, also one that is only accepted later."""
+        self._waiting = None
         if self._stopped == self._goals:
             return
         self._stopped = self._goals
-        for handle in self._handles.values():
-            handle.cancel_goal_async()
-        self._finish(self._goals, 'stopped')
+        for goal in self._open.values():
+            if goal.handle is not None:
+                goal.handle.cancel_goal_async()
+        self._finish(self._goals, reason)
+
+    def _obstacle(self, client: ActionClient) -> str:
+        """Return why no goal can be sent now; empty if one can."""
+        forgotten = time.monotonic() - _LONGEST_STALL
+        for number, goal in list(self._open.items()):
+            if goal.sent < forgotten or not goal.client.server_is_ready():
+                del self._open[number]  # its server ended: there will be no result
+        if self._open:
+            return 'its last goal is still without a result, and two at once must not be'
+        return '' if client.server_is_ready() else 'its action server is missing'
 
     @abstractmethod
     def _goal(self, width: float, closing: bool) -> tuple[ActionClient, Any]:
@@ -113,9 +171,11 @@ class Gripper(ABC):
 
     def _on_answer(self, number: int, handle: Any) -> None:  # noqa: ANN401 - has no public type
         if not handle.accepted:
+            self._open.pop(number, None)
             self._finish(number, 'goal rejected')
             return
-        self._handles[number] = handle
+        if number in self._open:
+            self._open[number].handle = handle
         handle.get_result_async().add_done_callback(
             lambda future: self._on_result(number, future.result().result)
         )
@@ -123,7 +183,7 @@ class Gripper(ABC):
             handle.cancel_goal_async()
 
     def _on_result(self, number: int, result: Any) -> None:  # noqa: ANN401 - of either package
-        self._handles.pop(number, None)
+        self._open.pop(number, None)
         self._finish(number, self._failure(result))
 
     def _finish(self, number: int, failure: str) -> None:
@@ -131,7 +191,7 @@ class Gripper(ABC):
             return
         self._deadline = 0.0
         if failure:
-            self._last_closedness = None  # it may be anywhere: send the next goal in any case
+            self._last = None  # it may be anywhere: send the next goal in any case
             self._node.get_logger().warning(f'gripper: {failure}')
 
     def _client(self, action: Any, name: str) -> ActionClient:  # noqa: ANN401 - an action type

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far and how fast the arm may go: limits on one action, and the way to its target.
+"""How far and how fast the arm may go: poses, the limits of a motion, and where an action leads.
 
 No ROS here, so that every number that reaches the arm can be tested by itself. Positions are in
 the robot's base frame [m], orientations are quaternions xyzw.
@@ -19,10 +19,6 @@ from vjepa_ros.settings import setting
 
 Float64Array = npt.NDArray[np.float64]
 
-# A minimum-jerk motion of length 1 in time 1 has these extremes: 15 / 8 and 10 / sqrt(3).
-_PEAK_SPEED = 1.875
-_PEAK_ACCELERATION = 5.7735
-
 
 @dataclass(frozen=True)
 class Pose:
@@ -36,13 +32,26 @@ class Pose:
     position: Float64Array
     quaternion: Float64Array
 
+    def is_valid(self) -> bool:
+        """Return whether it contains neither NaN nor infinity, and the quaternion has length 1."""
+        length = float(np.linalg.norm(self.quaternion))
+        return bool(np.isfinite(self.position).all()) and abs(length - 1.0) < 1e-3
+
     def distance(self, other: Pose) -> float:
         """Return the distance of the positions [m]."""
         return float(np.linalg.norm(self.position - other.position))
 
     def angle(self, other: Pose) -> float:
         """Return the angle between the orientations [rad]."""
-        return 2.0 * math.acos(min(1.0, abs(float(self.quaternion @ other.quaternion))))
+        return float(np.linalg.norm(self.turn_to(other)))
+
+    def turn_to(self, other: Pose) -> Float64Array:
+        """Return the rotation that leads to the other orientation: axis times angle, (3,) [rad].
+
+        About the axes of the base: it is the left factor of the two.
+        """
+        inverse = self.quaternion * np.array([-1.0, -1.0, -1.0, 1.0])
+        return rotation_vector(quaternion_product(other.quaternion, inverse))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +67,21 @@ class MotionLimits:
     max_rotation_speed: float = setting(
         0.6, 'Largest rotation speed of the end effector [rad/s]', minimum=0.001, maximum=2.5
     )
+    max_rotation_acceleration: float = setting(
+        2.0,
+        'Largest rotational acceleration of the end effector [rad/s^2]',
+        minimum=0.01,
+        maximum=17.0,
+    )
     max_step: float = setting(
-        0.15,
-        'Longer displacements of one action are shortened to this [m]',
+        0.3,
+        'Longer displacements of one action are shortened to this; shorter ones are made as '
+        'slowly as the limits need [m]',
         minimum=0.001,
         maximum=1.0,
     )
     max_step_rotation: float = setting(
-        0.5,
+        1.5,
         'Larger rotations of one action are reduced to this [rad]',
         minimum=0.001,
         maximum=3.1,
@@ -96,6 +112,17 @@ class MotionLimits:
         maximum=1.0,
     )
 
+    def allows(self, other: MotionLimits) -> bool:
+        """Return whether whatever keeps to the limits of ``other`` keeps to these, too."""
+        inside = np.less_equal(self.workspace_min, other.workspace_min).all()
+        inside &= np.greater_equal(self.workspace_max, other.workspace_max).all()
+        return bool(inside) and (
+            self.max_speed >= other.max_speed
+            and self.max_acceleration >= other.max_acceleration
+            and self.max_rotation_speed >= other.max_rotation_speed
+            and self.max_rotation_acceleration >= other.max_rotation_acceleration
+        )
+
     def __post_init__(self) -> None:
         """Check the workspace.
 
@@ -108,6 +135,29 @@ class MotionLimits:
                 'workspace_min and workspace_max must be three finite numbers each, the first '
                 f'below the second, got {list(self.workspace_min)} and {list(self.workspace_max)}.'
             )
+
+
+def rotation_vector(quaternion: Float64Array) -> Float64Array:
+    """Return axis times angle (0..pi), shape (3,) [rad], of a unit quaternion xyzw (4,)."""
+    vector, cosine = quaternion[:3], float(quaternion[3])
+    sine = float(np.linalg.norm(vector))
+    if sine < 1e-12:  # no axis to speak of
+        return np.zeros(3)
+    return vector * (2.0 * math.atan2(math.copysign(sine, cosine), abs(cosine)) / sine)
+
+
+def rotation_quaternion(vector: Float64Array) -> Float64Array:
+    """Return the unit quaternion xyzw (4,) of axis times angle, shape (3,) [rad]."""
+    angle = float(np.linalg.norm(vector))
+    return np.append(vector * (0.5 * np.sinc(angle / math.tau)), math.cos(angle / 2.0))
+
+
+def quaternion_product(left: Float64Array, right: Float64Array) -> Float64Array:
+    """Return the unit quaternion xyzw (4,) of turning by ``right`` and then by ``left``."""
+    a, b = left[3], right[3]
+    vector = a * right[:3] + b * left[:3] + np.cross(left[:3], right[:3])
+    product = np.append(vector, a * b - left[:3] @ right[:3])
+    return product / np.linalg.norm(product)
 
 
 def limited_target(
@@ -124,9 +174,11 @@ def limited_target(
         The target state, shape (7,), and what was cut, in words; empty if nothing was.
 
     Raises:
-        InvalidInputError: The action is beyond what a plan may ask for.
+        InvalidInputError: The action is not finite, or beyond what a plan may ask for.
     """
     action = np.array(action, dtype=np.float64)
+    if not np.isfinite(action).all():
+        raise InvalidInputError(f'action contains NaN or infinity: {action.tolist()}.')
     cuts = []
     length = float(np.linalg.norm(action[:3]))
     angle = _rotation_angle(action[3:6])
@@ -155,44 +207,6 @@ def limited_target(
     return target, '; '.join(cuts)
 
 
-class Trajectory:
-    """A straight way from one pose to another, minimum-jerk in time, within the speed limits."""
-
-    def __init__(self, start: Pose, target: Pose, limits: MotionLimits) -> None:
-        """Choose the duration [s]: the shortest that keeps every limit."""
-        self.start = start
-        self.target = target
-        length = start.distance(target)
-        self.duration = max(
-            _PEAK_SPEED * length / limits.max_speed,
-            math.sqrt(_PEAK_ACCELERATION * length / limits.max_acceleration),
-            _PEAK_SPEED * start.angle(target) / limits.max_rotation_speed,
-        )
-
-    def at(self, elapsed: float) -> Pose:
-        """Return the pose after ``elapsed`` seconds: the start before 0, the target at the end."""
-        if elapsed >= self.duration:
-            return self.target
-        time = max(0.0, elapsed) / self.duration
-        share = time**3 * (10.0 - 15.0 * time + 6.0 * time**2)
-        return Pose(
-            self.start.position + share * (self.target.position - self.start.position),
-            _slerp(self.start.quaternion, self.target.quaternion, share),
-        )
-
-
-def _slerp(start: Float64Array, end: Float64Array, share: float) -> Float64Array:
-    """Return the orientation at ``share`` 0..1 of the shortest turn from one to the other."""
-    cosine = float(start @ end)
-    end, cosine = (-end, -cosine) if cosine < 0.0 else (end, cosine)
-    angle = math.acos(min(1.0, cosine))
-    if angle < 1e-6:  # the weights below would divide zero by zero
-        return end
-    weights = math.sin((1.0 - share) * angle), math.sin(share * angle)
-    mixed = weights[0] * start + weights[1] * end
-    return mixed / np.linalg.norm(mixed)
-
-
 def _rotation_angle(euler: Float64Array) -> float:
     quaternion = geometry.euler_to_quaternion_xyzw(euler)
     return 2.0 * math.acos(min(1.0, abs(float(quaternion[3]))))
@@ -200,6 +214,5 @@ def _rotation_angle(euler: Float64Array) -> float:
 
 def _scaled_rotation(euler: Float64Array, factor: float) -> Float64Array:
     """Return the rotation about the same axis by ``factor`` (0..1) times the angle."""
-    identity = np.array([0.0, 0.0, 0.0, 1.0])
-    scaled = _slerp(identity, geometry.euler_to_quaternion_xyzw(euler), factor)
-    return geometry.quaternion_xyzw_to_euler(scaled)
+    vector = rotation_vector(geometry.euler_to_quaternion_xyzw(euler))
+    return geometry.quaternion_xyzw_to_euler(rotation_quaternion(factor * vector))

@@ -75,7 +75,7 @@ def test_the_gripper_follows_the_plan_and_the_motion_ends_with_it(robot) -> None
     change_closedness(robot, -0.5)
     assert closedness(robot) == pytest.approx(0.25 if moves else 0.0, abs=0.05)
     before = closedness(robot)
-    change_closedness(robot, 0.1)
+    change_closedness(robot, 0.05)
     assert closedness(robot) == pytest.approx(before, abs=0.02), 'below the dead band'
 
 
