@@ -12,7 +12,8 @@ DONE := $(VENV)/.done
 # CI=1: scikit-build-core then waits longer for the answer of a busy machine's `cmake --version`.
 PIP_BUILD := CI=1 $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-index \
 	--no-deps --no-build-isolation
-INTERFACES := vjepa_msgs test/interfaces/franka_msgs test/interfaces/control_msgs
+INTERFACES := vjepa_msgs test/interfaces/franka_msgs test/interfaces/control_msgs \
+	test/interfaces/moveit_msgs
 INTERFACES_DONE := $(foreach package,$(INTERFACES),$(DONE)/interfaces/$(notdir $(package)))
 SOURCES := package.xml setup.py setup.cfg pyproject.toml \
 	$(shell find vjepa_planner vjepa_ros launch config models resource -type f \

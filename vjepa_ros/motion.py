@@ -54,6 +54,28 @@ class Pose:
         return rotation_vector(quaternion_product(other.quaternion, inverse))
 
 
+@dataclass(frozen=True)
+class Velocity:
+    """How fast the end effector moves.
+
+    Attributes:
+        linear: In the base frame, shape (3,) [m/s].
+        angular: About the axes of the base, shape (3,) [rad/s].
+    """
+
+    linear: Float64Array
+    angular: Float64Array
+
+    @classmethod
+    def zero(cls) -> Velocity:
+        """Return that of an end effector at rest."""
+        return cls(np.zeros(3), np.zeros(3))
+
+    def is_valid(self) -> bool:
+        """Return whether it contains neither NaN nor infinity."""
+        return bool(np.isfinite([*self.linear, *self.angular]).all())
+
+
 @dataclass(frozen=True, kw_only=True)
 class MotionLimits:
     """What no motion may exceed. The defaults of the speeds are modest for an arm near people."""

@@ -20,12 +20,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from vjepa_planner.geometry import quaternion_xyzw_to_matrix
 from vjepa_ros.motion import (
     Float64Array,
     MotionLimits,
     Pose,
     quaternion_product,
     rotation_quaternion,
+    Velocity,
 )
 
 # A minimum-jerk motion of length 1 in time 1 has these extremes: 15 / 8 and 10 / sqrt(3).
@@ -137,6 +139,17 @@ class Trajectory:
             )
         )
         return result
+
+    def velocity_at(self, elapsed: float) -> Velocity:
+        """Return the velocity after ``elapsed`` seconds: zero at both ends."""
+        linear, angular = np.zeros(3), np.zeros(3)
+        for stroke in self._strokes:
+            rate = float(stroke.rates(np.array([elapsed]))[0][0])
+            linear = linear + rate * stroke.translation
+            # Later strokes turn the axes of those before them as well.
+            turned = rotation_quaternion(stroke.share(elapsed) * stroke.rotation)
+            angular = quaternion_xyzw_to_matrix(turned) @ angular + rate * stroke.rotation
+        return Velocity(linear, angular)
 
 
 def _stroke(

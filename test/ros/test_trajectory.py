@@ -87,3 +87,18 @@ def test_rotation_vectors_and_quaternions_are_the_same_rotations() -> None:
         np.testing.assert_allclose(np.linalg.norm(quaternion), 1.0)
         np.testing.assert_allclose(rotation_vector(quaternion), vector, atol=1e-9)
         np.testing.assert_allclose(rotation_vector(-quaternion), vector, atol=1e-9)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_the_velocity_is_the_derivative_of_the_pose(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    way = Trajectory(random_pose(rng), random_pose(rng), MotionLimits(), redirectable=True)
+    way = way.redirected(random_pose(rng), 0.4 * way.duration, MotionLimits())
+    step = 1e-5
+    for elapsed in np.linspace(0.0, way.duration, 30):
+        before, after = way.at(elapsed - step), way.at(elapsed + step)
+        velocity = way.velocity_at(elapsed)
+        linear = (after.position - before.position) / (2 * step)
+        np.testing.assert_allclose(velocity.linear, linear, atol=1e-4)
+        np.testing.assert_allclose(velocity.angular, before.turn_to(after) / (2 * step), atol=1e-4)
+    assert not any(way.velocity_at(way.duration).linear)

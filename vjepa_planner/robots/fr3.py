@@ -84,6 +84,13 @@ JOINTS: tuple[Joint, ...] = (
 )
 # fmt: on
 
+RECOMMENDED_JOINT_VELOCITIES: tuple[float, ...] = (2.0, 1.0, 1.5, 1.25, 3.0, 1.5, 3.0)
+"""What the manufacturer suggests to keep to in the middle of the ranges [rad/s].
+
+The limits of the FR3 shrink towards the ends of the ranges (Franka Robotics' documentation, robot
+specifications, "position based velocity limits").
+"""
+
 FLANGE_OFFSET_Z = 0.107
 """From joint 7 to the flange ``fr3_link8`` along z [m]."""
 
