@@ -30,7 +30,7 @@ from vjepa_planner.types import check_state
 from vjepa_ros.ages import check_age
 from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.gate_types import GateState, Hand, PlannedStep
-from vjepa_ros.motion import limited_target, Pose
+from vjepa_ros.motion import limited_target, Pose, Velocity
 from vjepa_ros.pose_monitor import PoseMonitor
 from vjepa_ros.trajectory import Trajectory
 
@@ -74,7 +74,8 @@ class CommandGate:
 
         Args:
             config: Limits.
-            send_target: Called with every pose that the arm shall go to.
+            send_target: Called with every pose that the arm shall go to: in the state EXECUTING
+                the next target of a motion, in others where to hold.
             hand: The gripper, if there is one.
             started: Whether plans are accepted without a call of ``start``.
         """
@@ -95,6 +96,20 @@ class CommandGate:
         self._elapsed = 0  # [ns] of the motion
         self._deadline = 0.0  # [s] of the motion, by which it must be complete
         self._now = self._last_tick = 0
+
+    # -- what it knows -------------------------------------------------------------------------
+
+    @property
+    def measured(self) -> Pose | None:
+        """The newest measured pose, however old; None before the first one."""
+        return self._arm.pose
+
+    @property
+    def velocity(self) -> Velocity:
+        """How fast the arm shall be at the last target of the motion; zero without a motion."""
+        if self._motion is None:
+            return Velocity.zero()
+        return self._motion.velocity_at(self._elapsed / _SECOND)
 
     # -- what comes in -------------------------------------------------------------------------
 
@@ -356,14 +371,14 @@ class CommandGate:
 
     def _hold_as(self, state: GateState, reason: str) -> None:
         """Enter a state in which arm and gripper hold; the target is set only if that is new."""
-        pose = self._arm.pose
-        if self.state in (GateState.IDLE, GateState.EXECUTING) and pose is not None:
+        pose, before = self._arm.pose, self.state
+        self._motion = self._sent = self._grip = None
+        self.state, self.reason = state, reason
+        if before in (GateState.IDLE, GateState.EXECUTING) and pose is not None:
             self._send_target(pose)
             self.settled = None
         if self._hand is not None:
             self._hand.stop()
-        self._motion = self._sent = self._grip = None
-        self.state, self.reason = state, reason
 
     def _settle(self, now: int) -> None:
         self.settled, self._settled_pose = now, self._arm.pose

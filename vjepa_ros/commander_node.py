@@ -19,7 +19,8 @@ from vjepa_msgs.msg import Plan
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
-from vjepa_ros.command_gate import CommandGate, PlannedStep
+from vjepa_ros.command_gate import CommandGate, GateState, PlannedStep
+from vjepa_ros.command_interfaces import available_command_interfaces, make_command_interface
 from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.gripper import GripperConfig, make_gripper
 from vjepa_ros.motion import Pose
@@ -44,6 +45,11 @@ class CommanderConfig:
         'Accept plans at once, instead of after a call of the service start',
         read_only=True,
     )
+    command_interface: str = setting(
+        'pose',
+        f'How targets reach the arm: {", ".join(available_command_interfaces())}',
+        read_only=True,
+    )
 
 
 class CommanderNode(VjepaNode):
@@ -53,21 +59,24 @@ class CommanderNode(VjepaNode):
         """Begin, stopped unless ``autostart`` is set.
 
         Raises:
-            VjepaPlannerError: A parameter is wrong, or the gripper's package is missing.
+            VjepaPlannerError: A parameter is wrong, or the package of the gripper or of the
+                command interface is missing.
         """
         super().__init__('commander')
-        self._config = ConfigParameters(self, CommanderConfig()).value
+        self._config = config = ConfigParameters(self, CommanderConfig()).value
         self._limits = ConfigParameters(self, GateConfig(), '', self._configure)
         self._gripper_parameters = ConfigParameters(self, GripperConfig(), '', self._configure)
         self._gripper = make_gripper(self, self._gripper_parameters.value)
+        self._interface = make_command_interface(
+            self, config.command_interface, config.base_frame, self._limits.value
+        )
         self._gate = CommandGate(
             self._limits.value,
             self._send_target,
             self._gripper,
-            started=self._config.autostart,
+            started=config.autostart,
         )
         options = {'qos_overriding_options': qos.OVERRIDABLE}
-        self._target = self.create_publisher(PoseStamped, 'target_pose', qos.COMMAND, **options)
         self.create_subscription(
             PoseStamped, 'current_pose', self._on_pose, qos.ROBOT_STATE, **options
         )
@@ -82,7 +91,7 @@ class CommanderNode(VjepaNode):
         # Steady unless the time is simulated: the clock of the machine may be set back.
         simulated = self.get_parameter('use_sim_time').value
         clock = self.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / self._config.command_rate, self._on_tick, clock=clock)
+        self.create_timer(1.0 / config.command_rate, self._on_tick, clock=clock)
 
     def close(self) -> None:
         """Leave the arm at rest."""
@@ -91,7 +100,7 @@ class CommanderNode(VjepaNode):
         self._report()
 
     def _configure(self) -> None:
-        self._gate.config = self._limits.value
+        self._gate.config = self._interface.limits = self._limits.value
         if self._gripper is not None:
             self._gripper.config = self._gripper_parameters.value
 
@@ -123,6 +132,8 @@ class CommanderNode(VjepaNode):
                 stamp,
                 message.goal_id,
             )
+            self._interface.check(self._gate.measured)
+            self._interface.check_listener()
         except InvalidInputError as error:
             self._gate.refuse(str(error), stamp)
         else:
@@ -137,11 +148,16 @@ class CommanderNode(VjepaNode):
         except InvalidInputError as error:
             self._gate.fault(str(error))
         self._gate.tick(self._now())
+        moving = self._gate.state is GateState.EXECUTING
+        trouble = self._interface.update(self._gate.measured, moving)
+        if moving and trouble:
+            self._gate.hold(trouble)
         self._report()
 
     def _start(self) -> None:
-        """Accept plans, if nobody else commands the arm."""
+        """Accept plans, if nobody else commands the arm and it can be commanded."""
         self._check_other_publishers()
+        self._interface.check(self._gate.measured)
         self._gate.start()
 
     def _triggering(
@@ -175,7 +191,7 @@ class CommanderNode(VjepaNode):
 
     def _check_other_publishers(self) -> None:
         """Raise if somebody else commands the arm as well."""
-        topic = self._target.topic_name
+        topic = self._interface.topic
         if self.count_publishers(topic) <= 1:
             return
         publishers = self.get_publishers_info_by_topic(topic)
@@ -185,8 +201,10 @@ class CommanderNode(VjepaNode):
         )
 
     def _send_target(self, pose: Pose) -> None:
-        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._config.base_frame)
-        self._target.publish(conversions.pose_to_message(pose.position, pose.quaternion, header))
+        if self._gate.state is GateState.EXECUTING:
+            self._interface.send(pose, self._gate.velocity)
+        else:
+            self._interface.hold(pose)
 
     def _report(self) -> None:
         gate = self._gate

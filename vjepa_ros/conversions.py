@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, JointState
@@ -25,6 +25,7 @@ from vjepa_planner import geometry, media
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_planner.types import ACTION_DIM, check_image, check_state, FloatArray, Image, Plan
+from vjepa_ros.motion import Velocity
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -229,6 +230,61 @@ def pose_to_message(
     return message
 
 
+def velocity_from_message(message: TwistStamped) -> Velocity:
+    """Return the velocity in a message.
+
+    Raises:
+        InvalidInputError: It contains NaN or infinity.
+    """
+    linear, angular = message.twist.linear, message.twist.angular
+    velocity = Velocity(
+        np.array([linear.x, linear.y, linear.z]), np.array([angular.x, angular.y, angular.z])
+    )
+    if not velocity.is_valid():
+        raise InvalidInputError(
+            f'velocity contains NaN or infinity: {velocity.linear.tolist()} m/s, '
+            f'{velocity.angular.tolist()} rad/s.'
+        )
+    return velocity
+
+
+def velocity_to_message(velocity: Velocity, header: Header) -> TwistStamped:
+    """Return a velocity as a message."""
+    message = TwistStamped(header=header)
+    linear, angular = message.twist.linear, message.twist.angular
+    linear.x, linear.y, linear.z = (float(value) for value in velocity.linear)
+    angular.x, angular.y, angular.z = (float(value) for value in velocity.angular)
+    return message
+
+
+def joint_positions_from_message(
+    message: JointState, joint_names: Sequence[str]
+) -> Float64Array | None:
+    """Return the positions of these joints, in this order, shape (len(joint_names),) [rad].
+
+    Args:
+        message: Joint states in any order, of more or fewer joints.
+        joint_names: Which.
+
+    Returns:
+        The positions, or None if this message does not hold all of these joints.
+
+    Raises:
+        InvalidInputError: NaN or infinity, or fewer positions than names.
+    """
+    if not set(joint_names) <= set(message.name):
+        return None
+    if len(message.position) != len(message.name):
+        raise InvalidInputError(
+            f'joint state has {len(message.name)} names but {len(message.position)} positions.'
+        )
+    known = dict(zip(message.name, message.position, strict=True))
+    positions = np.array([known[name] for name in joint_names])
+    if not np.isfinite(positions).all():
+        raise InvalidInputError(f'joint state contains NaN or infinity: {positions.tolist()}.')
+    return positions
+
+
 def closedness_from_message(message: JointState, finger_joints: Sequence[str]) -> float | None:
     """Return the gripper's closedness, 0 open .. 1 closed.
 
@@ -242,16 +298,10 @@ def closedness_from_message(message: JointState, finger_joints: Sequence[str]) -
     Raises:
         InvalidInputError: NaN or infinity, or fewer positions than names.
     """
-    if not set(finger_joints) <= set(message.name):
+    positions = joint_positions_from_message(message, finger_joints)
+    if positions is None:
         return None
-    if len(message.position) != len(message.name):
-        raise InvalidInputError(
-            f'joint state has {len(message.name)} names but {len(message.position)} positions.'
-        )
-    positions = dict(zip(message.name, message.position, strict=True))
-    width = sum(positions[name] for name in finger_joints)
-    if not np.isfinite(width):
-        raise InvalidInputError('joint state of the fingers contains NaN or infinity.')
+    width = positions.sum()
     return float(np.clip(1.0 - width / fr3.MAX_GRIPPER_WIDTH, 0.0, 1.0))
 
 

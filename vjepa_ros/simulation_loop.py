@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import logging
 import threading
 import time
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,10 @@ from vjepa_planner.types import Image
 
 Float64Array = npt.NDArray[np.float64]
 Result = TypeVar('Result')
+Command = Callable[[FrankaSimulation], None]
 
 _MAX_BEHIND = 0.5  # [s] a loop that is further behind than this drops the time it has lost
-_MAX_TARGETS = 256
+_MAX_COMMANDS = 256
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +80,19 @@ class ArmMeasurement:
     joint_velocities: Float64Array
 
 
+class Controller(Protocol):
+    """What moves the targets of the arm by itself while time passes, as an arm's controller does.
+
+    Its methods are called between two steps, on the thread of whoever calls.
+    """
+
+    def step(self, simulation: FrankaSimulation) -> None:
+        """Set the target of the next control period, or leave it."""
+
+    def reset(self) -> None:
+        """Forget what was commanded: the arm is elsewhere."""
+
+
 class SimulationLoop:
     """Steps the simulation in real time, obeys the newest targets and hands out what it measures.
 
@@ -86,6 +100,7 @@ class SimulationLoop:
 
     Attributes:
         image_rate: Images per simulated second; 0 for none.
+        controller: Asked before every step, if there is one.
     """
 
     def __init__(
@@ -107,11 +122,12 @@ class SimulationLoop:
             image_rate: Images per simulated second.
         """
         self.image_rate = image_rate
+        self.controller: Controller | None = None
         self._simulation = simulation
         self._on_measurement = on_measurement
         self._on_image = on_image
         self._pacer = Pacer(CONTROL_PERIOD, factor, time.monotonic())
-        self._targets: deque[tuple[float, Float64Array, Float64Array]] = deque(maxlen=_MAX_TARGETS)
+        self._commands: deque[tuple[float, Command]] = deque(maxlen=_MAX_COMMANDS)
         self._stepped = threading.Condition()  # guards the simulation; notified after every step
         self._time = 0.0
         self._next_image = 0.0
@@ -126,12 +142,16 @@ class SimulationLoop:
         self._pacer.factor = factor
 
     def set_target_pose(self, position: Float64Array, quaternion: Float64Array) -> None:
-        """Send the tool centre point to a pose (3,) [m], (4,) xyzw; takes effect when it is due.
+        """Send the tool centre point to a pose (3,) [m], (4,) xyzw, see :meth:`command`."""
+        self.command(lambda simulation: simulation.set_target_pose(position, quaternion))
 
-        Targets keep the time at which they came, so that a loop that catches up after an image
-        follows the same path as one that was never late.
+    def command(self, command: Command) -> None:
+        """Do something to the simulation before the first step that is due from now on.
+
+        Commands keep the time at which they came, so that a loop that catches up after an image
+        follows the same path as one that was never late. They must not raise.
         """
-        self._targets.append((time.monotonic(), position, quaternion))
+        self._commands.append((time.monotonic(), command))
 
     def set_gripper_target(self, width: float, speed: float, force: float) -> None:
         """Move the gripper to ``width`` [m] at ``speed`` [m/s] with up to ``force`` [N].
@@ -148,16 +168,18 @@ class SimulationLoop:
             return self._simulation.gripper_width()
 
     def reset(self, seed: int) -> None:
-        """Start a new episode; targets that have not taken effect are dropped."""
+        """Start a new episode; commands that have not taken effect are dropped."""
         self.rearrange(lambda simulation: simulation.reset(seed))
 
     def rearrange(self, change: Callable[[FrankaSimulation], Result]) -> Result:
         """Change the scene between two steps, and return what ``change`` returns.
 
-        Targets that have not taken effect are dropped: they were meant for the scene before.
+        Commands that have not taken effect are dropped: they were meant for the scene before.
         """
         with self._stepped:
-            self._targets.clear()
+            self._commands.clear()
+            if self.controller is not None:
+                self.controller.reset()
             return change(self._simulation)
 
     def inspect(self, look: Callable[[FrankaSimulation], Result]) -> Result:
@@ -191,8 +213,10 @@ class SimulationLoop:
     def _step(self, due: list[float]) -> None:
         for moment in due:
             with self._stepped:
-                while self._targets and self._targets[0][0] <= moment:
-                    self._simulation.set_target_pose(*self._targets.popleft()[1:])
+                while self._commands and self._commands[0][0] <= moment:
+                    self._commands.popleft()[1](self._simulation)
+                if self.controller is not None:
+                    self.controller.step(self._simulation)
                 self._simulation.advance(CONTROL_PERIOD)
                 self._time += CONTROL_PERIOD
                 measurement = self._measure()

@@ -21,7 +21,6 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from vjepa_msgs.msg import Status
-from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.robots import fr3
 from vjepa_planner.simulation import CAMERA_FRAME, FrankaSimulation, SimulationConfig
 from vjepa_planner.types import Image
@@ -30,6 +29,7 @@ from vjepa_ros.gripper_server import GripperServer
 from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
+from vjepa_ros.simulated_controllers import make_simulated_controller, SIMULATED_CONTROLLERS
 from vjepa_ros.simulation_loop import ArmMeasurement, SimulationLoop
 from vjepa_ros.spin import run
 from vjepa_ros.task_server import TaskServer
@@ -72,6 +72,11 @@ class SimulatorConfig:
     gripper_namespace: str = setting(
         'franka_gripper', 'Where the actions of the gripper are', read_only=True
     )
+    command_interface: str = setting(
+        'pose',
+        f'What the arm listens to, as the commander has it: {", ".join(SIMULATED_CONTROLLERS)}',
+        read_only=True,
+    )
 
 
 class SimulatorNode(VjepaNode):
@@ -107,12 +112,8 @@ class SimulatorNode(VjepaNode):
         )
         self._gripper = GripperServer(self, self._loop, config.gripper_namespace)
         self._tasks = TaskServer(self, self._loop)
-        self.create_subscription(
-            PoseStamped,
-            'target_pose',
-            self._on_target,
-            qos.COMMAND,
-            qos_overriding_options=qos.OVERRIDABLE,
+        self._loop.controller = make_simulated_controller(
+            self, self._loop, config.command_interface
         )
         self.create_service(Trigger, 'reset', self._on_reset)
         self.status.update(state=Status.EXECUTING, reason='')
@@ -143,18 +144,6 @@ class SimulatorNode(VjepaNode):
         self._loop.set_factor(self._config.value.real_time_factor)
 
     # -- what comes in -------------------------------------------------------------------------
-
-    def _on_target(self, message: PoseStamped) -> None:
-        try:
-            if message.header.frame_id != fr3.BASE_FRAME:
-                raise InvalidInputError(
-                    f'target_pose is in frame {message.header.frame_id!r}, '
-                    f'needed is {fr3.BASE_FRAME!r}.'
-                )
-            self._loop.set_target_pose(*conversions.pose_from_message(message))
-            self.status.accept()
-        except InvalidInputError as error:
-            self.status.reject(f'{error} The target before stays.')
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = self._config.value.seed

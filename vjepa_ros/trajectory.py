@@ -143,6 +143,8 @@ class Trajectory:
     def velocity_at(self, elapsed: float) -> Velocity:
         """Return the velocity after ``elapsed`` seconds: zero at both ends."""
         linear, angular = np.zeros(3), np.zeros(3)
+        if elapsed >= self.duration:
+            return Velocity(linear, angular)
         for stroke in self._strokes:
             rate = float(stroke.rates(np.array([elapsed]))[0][0])
             linear = linear + rate * stroke.translation

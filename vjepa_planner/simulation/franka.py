@@ -163,6 +163,16 @@ class FrankaSimulation:
         """
         self._servos.set_target_pose(position, quaternion_xyzw)
 
+    def set_target_joints(self, joints: npt.ArrayLike) -> None:
+        """Set where the seven joints shall go, shape (7,) [rad], instead of the tool's pose.
+
+        They are kept in their ranges, and go there at their speed limits.
+
+        Raises:
+            InvalidInputError: Wrong shape, NaN or infinity. The target before stays.
+        """
+        self._servos.set_target_joints(joints)
+
     def set_gripper_target(self, width: float, speed: float = 0.1, force: float = 40.0) -> None:
         """Open or close the gripper to ``width`` [m] at ``speed`` [m/s] with up to ``force`` [N].
 

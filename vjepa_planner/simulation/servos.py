@@ -29,6 +29,8 @@ class Servos:
         self._inverse_kinematics = InverseKinematics(model)
         self._lag = -model.actuator_biasprm[_ARM, 2] / model.actuator_gainprm[_ARM, 0]
         self._default_force = model.actuator_forcerange[_GRIPPER].copy()
+        self._range = np.array([[joint.lower, joint.upper] for joint in fr3.JOINTS]).T
+        self._reach = CONTROL_PERIOD * np.array([joint.max_velocity for joint in fr3.JOINTS])
 
     def place(self, position: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) -> None:
         """Put the joints where the tool centre point has a pose at once, and hold it there.
@@ -62,6 +64,17 @@ class Servos:
                 f'{position.tolist()}, {quaternion.tolist()}; the old target stays.'
             )
         self._position, self._wxyz = position, (quaternion / norm)[[3, 0, 1, 2]]
+        self._target_joints: npt.NDArray[np.float64] | None = None
+
+    def set_target_joints(self, joints: npt.ArrayLike) -> None:
+        """Set where the joints shall go, see ``FrankaSimulation.set_target_joints``."""
+        target = np.array(joints, float)
+        if target.shape != (7,) or not np.isfinite(target).all():
+            raise InvalidInputError(
+                f'target joints must be 7 finite numbers, got {target.tolist()}; the old target '
+                'stays.'
+            )
+        self._target_joints = np.clip(target, *self._range)
 
     def set_gripper_target(self, width: float, speed: float, force: float) -> None:
         """Set how far to open, see ``FrankaSimulation.set_gripper_target``."""
@@ -77,13 +90,17 @@ class Servos:
     def tick(self) -> None:
         """Write the set-points of the next control period."""
         previous = self._joints
-        self._joints = self._inverse_kinematics.step(
-            previous, self._position, self._wxyz, CONTROL_PERIOD
-        )
+        if self._target_joints is None:
+            self._joints = self._inverse_kinematics.step(
+                previous, self._position, self._wxyz, CONTROL_PERIOD
+            )
+        else:
+            missing = self._target_joints - previous
+            self._joints = previous + np.clip(missing, -self._reach, self._reach)
         # A position servo lags behind by damping / stiffness times its speed: lead it by that.
         velocity = (self._joints - previous) / CONTROL_PERIOD
         self._data.ctrl[_ARM] = self._joints + self._lag * velocity
         reach = self._speed / 2 * CONTROL_PERIOD
-        missing = self._half_target - self._half_width
-        self._half_width += float(np.clip(missing, -reach, reach))
+        opening = self._half_target - self._half_width
+        self._half_width += float(np.clip(opening, -reach, reach))
         self._data.ctrl[_GRIPPER] = self._half_width
