@@ -199,7 +199,9 @@ class JointTrajectoryInterface(CommandInterface):
         )
         speeds = posture.joint_velocities(np.concatenate([velocity.linear, velocity.angular]))
         stopped = posture.joints + 0.5 * self._config.stop_duration * speeds
-        self._trouble = self._objection(start, posture, speeds, stopped, target)
+        self._trouble = self._pose_objection(start, posture, target) or self._joint_objection(
+            start, posture.joints, stopped, speeds
+        )
         if self._trouble:
             return
         self._commanded = posture.joints
@@ -210,6 +212,7 @@ class JointTrajectoryInterface(CommandInterface):
         )
 
     def _hold(self, pose: Pose) -> None:
+        del pose
         joints = self._joints()
         if joints is None:
             joints = self._commanded  # the controller stops there by itself
@@ -217,42 +220,42 @@ class JointTrajectoryInterface(CommandInterface):
         if joints is not None:
             self._publish((self._config.stop_duration, joints, np.zeros(7)))
 
-    def _objection(
-        self,
-        start: Float64Array,
-        posture: Posture,
-        speeds: Float64Array,
-        stopped: Float64Array,
-        target: Pose,
-    ) -> str:
-        """Return why the joints must not go there; empty if they may."""
-        names, joints = self._config.joint_names, posture.joints
-        error = posture.error(target.position, target.quaternion)
-        condition = posture.condition_number()
-        if condition > self._config.max_condition_number:
+    def _pose_objection(self, start: Float64Array, posture: Posture, target: Pose) -> str:
+        """Return why the posture is none to go to for this target; empty if it is one."""
+        condition, most = posture.condition_number(), self._config.max_condition_number
+        if condition > most:
             return (
                 f'near a singularity: the condition number is {condition:.0f}, allowed are '
-                f'{self._config.max_condition_number:g}'
+                f'{most:g} (joint_trajectory.max_condition_number)'
             )
-        for name, first, *others, lower, upper in zip(
-            names, start, joints, stopped, self._lower, self._upper, strict=True
-        ):
-            low, high = min(first, lower), max(first, upper)  # out of the margin it may come back
-            for angle in others:
-                if not low <= angle <= high:
-                    return (
-                        f'near a joint limit: {name} would be at {angle:.2f} rad, allowed are '
-                        f'{lower:.2f} to {upper:.2f} rad'
-                    )
-        fastest = int(np.argmax(np.abs(speeds) / self._speed))
-        if abs(speeds[fastest]) > self._speed[fastest]:
-            return (
-                f'{names[fastest]} would turn at {abs(speeds[fastest]):.2f} rad/s, allowed are '
-                f'{self._speed[fastest]:g} rad/s'
-            )
+        error = posture.error(target.position, target.quaternion)
         far = np.linalg.norm(error[:3]) > _REACHED or np.linalg.norm(error[3:]) > _REACHED_ANGLE
-        if far or (np.abs(joints - start) > _LONGEST_STEP * self._speed).any():
+        if far or (np.abs(posture.joints - start) > _LONGEST_STEP * self._speed).any():
             return 'the joints do not reach the target'
+        return ''
+
+    def _joint_objection(
+        self,
+        start: Float64Array,
+        joints: Float64Array,
+        stopped: Float64Array,
+        speeds: Float64Array,
+    ) -> str:
+        """Return which joint must not go there or so fast; empty if all may."""
+        # What is outside of its range and margin already may come back, but not go further.
+        lower, upper = np.minimum(start, self._lower), np.maximum(start, self._upper)
+        for angles in (joints, stopped):
+            for index in np.flatnonzero((angles < lower) | (angles > upper)):
+                return (
+                    f'near a joint limit: {self._config.joint_names[index]} would be at '
+                    f'{angles[index]:.2f} rad, allowed are {self._lower[index]:.2f} to '
+                    f'{self._upper[index]:.2f} rad'
+                )
+        for index in np.flatnonzero(np.abs(speeds) > self._speed):
+            return (
+                f'{self._config.joint_names[index]} would turn at {abs(speeds[index]):.2f} '
+                f'rad/s, allowed are {self._speed[index]:g} rad/s'
+            )
         return ''
 
     def _publish(self, *points: tuple[float, Float64Array, Float64Array]) -> None:
