@@ -16,6 +16,7 @@ from vjepa_ros.launching import (
     fast_dds_profile,
     launch_arguments,
     node,
+    preset_file,
     remappings,
     thinking_nodes,
 )
@@ -28,10 +29,12 @@ def _simulator(context: LaunchContext) -> list[Node]:
         'joint_states_topic': argument('joint_states_topic'),
         'seed': argument('seed', int),
     }
+    interface = preset_file(context, 'command_interface', 'interfaces')
+    presets = [] if interface is None else [str(interface)]
     return [
         node(
             'simulator',
-            [LaunchConfiguration('params_file'), parameters],
+            [*presets, LaunchConfiguration('params_file'), parameters],
             remappings=remappings(context),
             on_exit=Shutdown(reason='simulator ended'),
         )

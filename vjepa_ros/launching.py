@@ -2,8 +2,9 @@
 """What the launch files share: their arguments, and how our nodes are started.
 
 Presets are YAML files below ``config/``: ``robots/`` (parameters), ``cameras/`` (the topic of the
-images) and ``interfaces/`` (parameters of the commander). A preset is named, or is a file of one's
-own; later parameters win: presets, ``params_file``, then the arguments of the launch file.
+images) and ``interfaces/`` (parameters of commander and simulator). A preset is named, or is a
+file of one's own; later parameters win: presets, ``params_file``, then the arguments of the launch
+file.
 """
 
 from __future__ import annotations
@@ -72,11 +73,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     'target_pose_topic': {
         'default_value': 'target_pose',
-        'description': 'Topic of the pose that the controller of the arm follows',
+        'description': 'Topic of the poses that the controller of the arm follows (interface pose)',
     },
     'joint_states_topic': {
         'default_value': '/joint_states',
-        'description': 'Topic that has the finger joints',
+        'description': 'Topic that has the finger joints, and the arm for joint_trajectory',
     },
     'params_file': {'description': 'YAML file with the parameters of the nodes'},
     'use_sim_time': {

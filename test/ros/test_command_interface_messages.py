@@ -25,9 +25,10 @@ HERE = Pose(np.array([0.45, 0.0, 0.25]), DOWN)
 HOME = np.array(fr3.HOME_JOINT_POSITIONS)
 
 
-def make(graph, name: str, **parameters: object):
+def make(graph, name: str, joint_states_max_age: float = 10.0, **parameters: object):
     """Return an interface on the observer, with these parameters ``<name>.<setting>``."""
-    graph.begin(observer={f'{name}.{setting}': value for setting, value in parameters.items()})
+    values = {f'{name}.{setting}': value for setting, value in parameters.items()}
+    graph.begin(observer=values | {'joint_states_max_age': joint_states_max_age})
     return make_command_interface(graph.observer, name, 'fr3_link0', MotionLimits())
 
 
@@ -259,7 +260,7 @@ class Joints:
 
 @pytest.fixture
 def joints(graph) -> Joints:
-    return Joints(graph, joint_states_max_age=10.0)
+    return Joints(graph)
 
 
 def test_a_target_becomes_joints_that_reach_it_and_then_stop(graph, joints) -> None:

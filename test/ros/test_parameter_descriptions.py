@@ -10,6 +10,7 @@ pytest.importorskip('mujoco')
 
 from rclpy.parameter import Parameter
 
+from vjepa_ros.command_interfaces import available_command_interfaces
 from vjepa_ros.commander_node import CommanderNode
 from vjepa_ros.encoder_node import EncoderNode
 from vjepa_ros.goal_node import GoalNode
@@ -35,10 +36,17 @@ def is_of_rclpy(name: str) -> bool:
     return name.startswith(('qos_overrides.', 'start_type_description')) or name == 'use_sim_time'
 
 
-@pytest.mark.parametrize('name', CLASSES)
-def test_every_parameter_is_described_with_unit_and_range(graph, tiny_model, name):
+INTERFACES = [
+    ('commander', {'command_interface': name}) for name in available_command_interfaces()
+]
+
+
+@pytest.mark.parametrize(
+    ('name', 'parameters'), [*((name, {}) for name in CLASSES if name != 'commander'), *INTERFACES]
+)
+def test_every_parameter_is_described_with_unit_and_range(graph, tiny_model, name, parameters):
     models = {'model': str(tiny_model)} if name in ('encoder', 'planner') else {}
-    graph.begin(**{name: models})
+    graph.begin(**{name: models | parameters})
     node = CLASSES[name]()
     graph.start(node)
     ours = [item for item in node.list_parameters([], 0).names if not is_of_rclpy(item)]

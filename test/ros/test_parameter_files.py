@@ -11,6 +11,7 @@ yaml = pytest.importorskip('yaml')
 pytest.importorskip('torch')
 pytest.importorskip('mujoco')
 
+from vjepa_ros.command_interfaces import available_command_interfaces  # noqa: E402
 from vjepa_ros.commander_node import CommanderNode  # noqa: E402
 from vjepa_ros.encoder_node import EncoderNode  # noqa: E402
 from vjepa_ros.goal_node import GoalNode  # noqa: E402
@@ -72,3 +73,14 @@ def test_the_nodes_of_a_robot_agree_on_its_frames(file):
     assert len(sections) == 3
     for name in ('base_frame', 'ee_frame', 'finger_joints'):
         assert len({str(values[name]) for values in sections if name in values}) == 1
+
+
+@pytest.mark.parametrize('name', available_command_interfaces())
+def test_every_command_interface_has_a_preset_for_both_sides(name):
+    file = ROOT / 'config' / 'interfaces' / f'{name}.yaml'
+    commander, simulator = (
+        yaml.safe_load(file.read_text())[f'/**/{node}']['ros__parameters']
+        for node in ('commander', 'simulator')
+    )
+    assert commander['command_interface'] == name
+    assert simulator.items() <= commander.items()

@@ -21,6 +21,7 @@ from vjepa_planner.robots.kinematics import ArmKinematics, Posture
 from vjepa_ros import conversions, qos
 from vjepa_ros.command_interfaces.base import CommandInterface, InterfaceConfig, missing_messages
 from vjepa_ros.motion import Float64Array, MotionLimits, Pose, Velocity
+from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 
 _ITERATIONS = 3  # of the inverse kinematics; a target is millimetres from the one before
@@ -33,6 +34,18 @@ _SAME_ANGLE = 0.2  # ... [rad]: they are not measured at the same moment
 
 
 @dataclass(frozen=True, kw_only=True)
+class JointStatesConfig:
+    """The measured joints; without prefix, as other nodes have the topic, too."""
+
+    joint_states_topic: str = setting(
+        '/joint_states', 'Topic of the measured joint positions', read_only=True
+    )
+    joint_states_max_age: float = setting(
+        0.2, 'Older joint states are not used [s]', minimum=0.01, maximum=10.0, read_only=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class JointTrajectoryConfig(InterfaceConfig):
     """Names and limits of the joints. The limits are those of an FR3."""
 
@@ -40,9 +53,6 @@ class JointTrajectoryConfig(InterfaceConfig):
         '/fr3_arm_controller/joint_trajectory',
         'Topic of the trajectories, <controller>/joint_trajectory',
         read_only=True,
-    )
-    joint_states_topic: str = setting(
-        '/joint_states', 'Topic of the measured joint positions', read_only=True
     )
     joint_names: tuple[str, ...] = setting(
         fr3.ARM_JOINT_NAMES, 'The seven joints of the arm, from the base on', read_only=True
@@ -94,9 +104,6 @@ class JointTrajectoryConfig(InterfaceConfig):
         maximum=0.5,
         read_only=True,
     )
-    joint_states_max_age: float = setting(
-        0.2, 'Older joint states are not used [s]', minimum=0.01, maximum=10.0, read_only=True
-    )
 
     def __post_init__(self) -> None:
         """Check that there is one of each for seven joints.
@@ -143,6 +150,7 @@ class JointTrajectoryInterface(CommandInterface):
         """
         super().__init__(node, config, base_frame, limits)
         self._kinematics = ArmKinematics(config.ee_frame)
+        self._states: JointStatesConfig = ConfigParameters(node, JointStatesConfig()).value
         self._lower = np.array(config.joint_lower_limits) + config.joint_margin
         self._upper = np.array(config.joint_upper_limits) - config.joint_margin
         self._speed = np.array(config.joint_speed_limits)
@@ -152,7 +160,7 @@ class JointTrajectoryInterface(CommandInterface):
         self._commanded: Float64Array | None = None  # in this motion
         node.create_subscription(
             JointState,
-            config.joint_states_topic,
+            self._states.joint_states_topic,
             self._on_joint_states,
             qos.ROBOT_STATE,
             qos_overriding_options=qos.OVERRIDABLE,
@@ -286,13 +294,13 @@ class JointTrajectoryInterface(CommandInterface):
     def _joints(self) -> Float64Array | None:
         """Return the measured joint positions if they are recent."""
         age = (self._now() - self._measured_at) / 1e9
-        return self._measured if 0.0 <= age <= self._config.joint_states_max_age else None
+        return self._measured if 0.0 <= age <= self._states.joint_states_max_age else None
 
     def _now(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
 
     def _what_is_missing(self) -> str:
-        topic = self._config.joint_states_topic
+        topic = self._states.joint_states_topic
         missing = [name for name in self._config.joint_names if name not in self._seen]
         if self._seen and missing:
             return (
