@@ -73,7 +73,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     'target_pose_topic': {
         'default_value': 'target_pose',
-        'description': 'Topic of the poses that the controller of the arm follows (interface pose)',
+        'description': 'Topic of the poses that the arm follows (command interface pose)',
     },
     'joint_states_topic': {
         'default_value': '/joint_states',
