@@ -17,7 +17,8 @@ from vjepa_planner.robots import fr3
 from vjepa_planner.robots.kinematics import ArmKinematics
 from vjepa_ros import conversions, qos
 from vjepa_ros.command_interfaces import make_command_interface
-from vjepa_ros.motion import MotionLimits, Pose, Velocity
+from vjepa_ros.gate_config import GateConfig
+from vjepa_ros.motion import Pose, Velocity
 
 EVERY = QoSProfile(depth=100)
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])
@@ -25,11 +26,11 @@ HERE = Pose(np.array([0.45, 0.0, 0.25]), DOWN)
 HOME = np.array(fr3.HOME_JOINT_POSITIONS)
 
 
-def make(graph, name: str, joint_states_max_age: float = 10.0, **parameters: object):
+def make(graph, name: str, state_max_age: float = 10.0, **parameters: object):
     """Return an interface on the observer, with these parameters ``<name>.<setting>``."""
-    values = {f'{name}.{setting}': value for setting, value in parameters.items()}
-    graph.begin(observer=values | {'joint_states_max_age': joint_states_max_age})
-    return make_command_interface(graph.observer, name, 'fr3_link0', MotionLimits())
+    graph.begin(observer={f'{name}.{setting}': value for setting, value in parameters.items()})
+    limits = GateConfig(state_max_age=state_max_age)
+    return make_command_interface(graph.observer, name, 'fr3_link0', limits)
 
 
 def moved(pose: Pose, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Pose:
@@ -100,7 +101,7 @@ def test_motion_and_correction_together_keep_the_limits(graph, twist) -> None:
     velocity = last_velocity(graph, twist, 1)
     assert np.linalg.norm(velocity.linear) == pytest.approx(0.25)
     assert np.linalg.norm(velocity.angular) == pytest.approx(0.6)
-    twist.limits = MotionLimits(max_speed=0.05)
+    twist.limits = GateConfig(max_speed=0.05)
     twist.update(turned, moving=True)
     assert np.linalg.norm(last_velocity(graph, twist, 2).linear) == pytest.approx(0.05)
 
@@ -302,7 +303,7 @@ def test_joint_names_that_are_missing_are_listed(joints) -> None:
 
 
 def test_old_joint_states_do_not_count(graph) -> None:
-    joints = Joints(graph, joint_states_max_age=0.05)
+    joints = Joints(graph, state_max_age=0.05)
     joints.measure(HOME)
     time.sleep(0.2)
     with pytest.raises(InvalidInputError, match='no recent joint states'):

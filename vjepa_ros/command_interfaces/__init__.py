@@ -13,7 +13,7 @@ from vjepa_ros.command_interfaces.pose import PoseInterface
 from vjepa_ros.command_interfaces.servo_pose import ServoPoseInterface
 from vjepa_ros.command_interfaces.servo_twist import ServoTwistInterface
 from vjepa_ros.command_interfaces.twist import TwistInterface
-from vjepa_ros.motion import MotionLimits
+from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.parameters import ConfigParameters
 
 __all__ = [
@@ -61,7 +61,7 @@ def declare_interface_parameters(node: Node, name: str) -> InterfaceConfig:
 
 
 def make_command_interface(
-    node: Node, name: str, base_frame: str, limits: MotionLimits
+    node: Node, name: str, base_frame: str, limits: GateConfig
 ) -> CommandInterface:
     """Return the interface ``name`` with the parameters that ``node`` has for it.
 

@@ -12,7 +12,8 @@ from std_msgs.msg import Header
 
 from vjepa_planner.errors import InvalidInputError, MissingDependencyError
 from vjepa_ros import qos
-from vjepa_ros.motion import MotionLimits, Pose, Velocity
+from vjepa_ros.gate_config import GateConfig
+from vjepa_ros.motion import Pose, Velocity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +35,14 @@ class CommandInterface(ABC):
 
     Attributes:
         config_class: Its settings.
-        limits: What no motion may exceed; replaced when the commander's parameters change.
+        limits: What no motion may exceed, and how old measurements may be; replaced when the
+            commander's parameters change.
     """
 
     config_class: ClassVar[type[InterfaceConfig]]
 
     def __init__(
-        self, node: Node, config: InterfaceConfig, base_frame: str, limits: MotionLimits
+        self, node: Node, config: InterfaceConfig, base_frame: str, limits: GateConfig
     ) -> None:
         """Create the publisher.
 

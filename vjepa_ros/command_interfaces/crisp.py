@@ -18,7 +18,8 @@ from std_msgs.msg import Header
 from vjepa_planner import geometry
 from vjepa_planner.errors import InvalidInputError
 from vjepa_ros.command_interfaces.pose import PoseConfig, PoseInterface
-from vjepa_ros.motion import MotionLimits, Pose, quaternion_product
+from vjepa_ros.gate_config import GateConfig
+from vjepa_ros.motion import Pose, quaternion_product
 from vjepa_ros.settings import setting
 
 
@@ -58,7 +59,7 @@ class CrispInterface(PoseInterface):
     _config: CrispConfig
 
     def __init__(
-        self, node: Node, config: CrispConfig, base_frame: str, limits: MotionLimits
+        self, node: Node, config: CrispConfig, base_frame: str, limits: GateConfig
     ) -> None:
         """Create the publisher of poses."""
         super().__init__(node, config, base_frame, limits)

@@ -20,7 +20,8 @@ from vjepa_planner.robots import fr3
 from vjepa_planner.robots.kinematics import ArmKinematics, Posture
 from vjepa_ros import conversions, qos
 from vjepa_ros.command_interfaces.base import CommandInterface, InterfaceConfig, missing_messages
-from vjepa_ros.motion import Float64Array, MotionLimits, Pose, Velocity
+from vjepa_ros.gate_config import GateConfig
+from vjepa_ros.motion import Float64Array, Pose, Velocity
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 
@@ -35,13 +36,10 @@ _SAME_ANGLE = 0.2  # ... [rad]: they are not measured at the same moment
 
 @dataclass(frozen=True, kw_only=True)
 class JointStatesConfig:
-    """The measured joints; without prefix, as other nodes have the topic, too."""
+    """Where the measured joints come from; without prefix, as other nodes have it, too."""
 
     joint_states_topic: str = setting(
         '/joint_states', 'Topic of the measured joint positions', read_only=True
-    )
-    joint_states_max_age: float = setting(
-        0.2, 'Older joint states are not used [s]', minimum=0.01, maximum=10.0, read_only=True
     )
 
 
@@ -140,7 +138,7 @@ class JointTrajectoryInterface(CommandInterface):
     _config: JointTrajectoryConfig
 
     def __init__(
-        self, node: Node, config: JointTrajectoryConfig, base_frame: str, limits: MotionLimits
+        self, node: Node, config: JointTrajectoryConfig, base_frame: str, limits: GateConfig
     ) -> None:
         """Listen to the joints.
 
@@ -294,7 +292,7 @@ class JointTrajectoryInterface(CommandInterface):
     def _joints(self) -> Float64Array | None:
         """Return the measured joint positions if they are recent."""
         age = (self._now() - self._measured_at) / 1e9
-        return self._measured if 0.0 <= age <= self._states.joint_states_max_age else None
+        return self._measured if 0.0 <= age <= self.limits.state_max_age else None
 
     def _now(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)

@@ -9,7 +9,8 @@ from rclpy.node import Node
 
 from vjepa_ros.command_interfaces.pose import PoseConfig, PoseInterface
 from vjepa_ros.command_interfaces.servo import Servo, ServoConfig
-from vjepa_ros.motion import MotionLimits, Pose, Velocity
+from vjepa_ros.gate_config import GateConfig
+from vjepa_ros.motion import Pose, Velocity
 from vjepa_ros.settings import setting
 
 
@@ -28,7 +29,7 @@ class ServoPoseInterface(PoseInterface):
     config_class = ServoPoseConfig
 
     def __init__(
-        self, node: Node, config: ServoPoseConfig, base_frame: str, limits: MotionLimits
+        self, node: Node, config: ServoPoseConfig, base_frame: str, limits: GateConfig
     ) -> None:
         """Look for Servo.
 

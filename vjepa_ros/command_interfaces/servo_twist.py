@@ -9,7 +9,8 @@ from rclpy.node import Node
 
 from vjepa_ros.command_interfaces.servo import Servo, ServoConfig
 from vjepa_ros.command_interfaces.twist import TwistConfig, TwistInterface
-from vjepa_ros.motion import MotionLimits, Pose
+from vjepa_ros.gate_config import GateConfig
+from vjepa_ros.motion import Pose
 from vjepa_ros.settings import setting
 
 
@@ -28,7 +29,7 @@ class ServoTwistInterface(TwistInterface):
     config_class = ServoTwistConfig
 
     def __init__(
-        self, node: Node, config: ServoTwistConfig, base_frame: str, limits: MotionLimits
+        self, node: Node, config: ServoTwistConfig, base_frame: str, limits: GateConfig
     ) -> None:
         """Look for Servo.
 

@@ -15,7 +15,8 @@ from rclpy.node import Node
 
 from vjepa_ros import conversions
 from vjepa_ros.command_interfaces.base import CommandInterface, InterfaceConfig
-from vjepa_ros.motion import Float64Array, MotionLimits, Pose, Velocity
+from vjepa_ros.gate_config import GateConfig
+from vjepa_ros.motion import Float64Array, Pose, Velocity
 from vjepa_ros.settings import setting
 
 
@@ -58,7 +59,7 @@ class TwistInterface(CommandInterface):
     _config: TwistConfig
 
     def __init__(
-        self, node: Node, config: TwistConfig, base_frame: str, limits: MotionLimits
+        self, node: Node, config: TwistConfig, base_frame: str, limits: GateConfig
     ) -> None:
         """Create the publisher of velocities."""
         super().__init__(node, config, base_frame, limits)
