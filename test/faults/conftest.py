@@ -177,10 +177,17 @@ class Scene:
             'rest of the arm',
         )
 
-    def plan(self, *translation: float, change: float = 0.0, **fields: object) -> Plan:
+    def plan(
+        self,
+        *translation: float,
+        change: float = 0.0,
+        closedness: float | None = None,
+        **fields: object,
+    ) -> Plan:
         """Send a plan from an image of now; ``fields`` replace those of the message."""
         _, position, quaternion = self.poses[-1]
-        state = conversions.state_from_pose(position, quaternion, self.closedness)
+        measured = self.closedness if closedness is None else closedness
+        state = conversions.state_from_pose(position, quaternion, measured)
         actions = [*(translation or (0.0, 0.0, 0.0)), 0.0, 0.0, 0.0, change]
         message = Plan(horizon=1, actions=actions, state=state)
         message.header = Header(stamp=self.graph.now(), frame_id='fr3_link0')
