@@ -26,7 +26,7 @@ INTERFACES = [ROOT / 'vjepa_msgs', *sorted((ROOT / 'test' / 'interfaces').glob('
 
 # Imported where they are installed; the nodes say so where they are not.
 OPTIONAL_ROS_PACKAGES = {'franka_msgs', 'control_msgs'}
-ROS_PACKAGE = re.compile(r'rclpy|ament_index_python|\w+_(msgs|srvs|interfaces)')
+ROS_PACKAGE = re.compile(r'rclpy|ament_index_python|launch|launch_ros|\w+_(msgs|srvs|interfaces)')
 DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'mujoco': 'mujoco-core', 'onnx_ir': 'onnx-ir'}
 
 installed = pytest.mark.skipif(

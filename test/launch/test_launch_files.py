@@ -20,6 +20,7 @@ import pytest
 from vjepa_planner.backends import available_backends, PRECISIONS
 
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT / 'vjepa_ros' / 'launching.py'
 LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 NODES = {'/vjepa/' + name for name in ('commander', 'encoder', 'goal', 'planner', 'simulator')}
 TIMEOUT = 120.0  # [s] several processes that import torch, on a busy machine
@@ -57,7 +58,8 @@ def wait_until(condition: Callable[[], object], what: str) -> Any:
 
 
 def test_there_are_launch_files():
-    assert {'planner.launch.py', 'simulation.launch.py'} <= {path.name for path in LAUNCH_FILES}
+    names = {path.name.removesuffix('.launch.py') for path in LAUNCH_FILES}
+    assert {'franka', 'planner', 'record', 'simulation'} <= names
 
 
 @every_launch_file
@@ -70,41 +72,41 @@ def test_a_launch_file_compiles_and_returns_a_description(path):
 
 
 @every_launch_file
-def test_every_argument_is_described(path):
-    declared = calls(path, 'DeclareLaunchArgument')
-    assert declared
-    for call in declared:
+def test_every_argument_of_its_own_is_described(path):
+    for call in calls(path, 'DeclareLaunchArgument'):
         assert keyword(call, 'description'), ast.unparse(call)
 
 
-@every_launch_file
-def test_every_executable_that_it_starts_exists(path):
-    started = [keyword(call, 'executable') for call in calls(path, 'Node')]
-    started += [call.args[0] for call in calls(path, '_node')]
+def shared(name: str) -> ast.expr:
+    """Return what is assigned to a name in vjepa_ros/launching.py."""
+    for item in ast.parse(SHARED.read_text()).body:
+        targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, 'target', None)]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return item.value
+    raise AssertionError(f'{name} is not assigned in {SHARED.name}')
+
+
+def test_every_shared_argument_is_described():
+    arguments = shared('ARGUMENTS')
+    assert isinstance(arguments, ast.Dict)
+    for name, entry in zip(arguments.keys, arguments.values, strict=True):
+        assert 'description' in [key.value for key in entry.keys], name.value
+
+
+def test_every_executable_that_is_started_exists():
+    started = [call.args[0] for path in (*LAUNCH_FILES, SHARED) for call in calls(path, 'node')]
     names = {item.value for item in started if isinstance(item, ast.Constant)}
-    assert names
+    names |= {'composed', 'encoder', 'goal', 'planner', 'commander'}
     folder = Path(sysconfig.get_path('data')) / 'lib' / 'vjepa_ros'
     if not folder.is_dir():
         pytest.skip('vjepa_ros is not installed: make setup')
+    assert {'simulator', 'recorder'} <= names
     assert names <= {file.name for file in folder.iterdir()}
 
 
-@every_launch_file
-def test_the_choices_of_the_model_are_those_of_the_library(path):
-    choices = {
-        call.args[0].value: keyword(call, 'choices')
-        for call in calls(path, 'DeclareLaunchArgument')
-    }
-    if 'model' not in choices:
-        pytest.skip('it starts no node with a model')
-    names = {
-        target.id: ast.literal_eval(node.value)
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
-        for target in node.targets
-    }
-    for argument, expected in (('backend', available_backends()), ('precision', PRECISIONS)):
-        assert tuple(names[choices[argument].id]) == expected
+def test_the_choices_of_the_model_are_those_of_the_library():
+    assert tuple(ast.literal_eval(shared('BACKENDS'))) == available_backends()
+    assert tuple(ast.literal_eval(shared('PRECISIONS'))) == PRECISIONS
 
 
 # -- what they do ------------------------------------------------------------------------------
@@ -132,32 +134,59 @@ def simulation(ros2: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-@every_launch_file
-def test_an_included_file_declares_what_is_passed_on(path, ros2):
-    del ros2
-    if 'planner.launch.py' not in path.read_text() and path.name != 'planner.launch.py':
-        pytest.skip('it does not include planner.launch.py')
+def described(path: Path, arguments: dict[str, str]) -> list[Any]:
+    """Return the nodes that a launch file would start."""
     from launch import LaunchContext
+    from launch.actions import OpaqueFunction
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
-    arguments = {
-        file.name: {
-            argument.name: argument
-            for argument in get_launch_description_from_python_launch_file(
-                str(file)
-            ).get_launch_arguments()
-        }
-        for file in (path, ROOT / 'launch' / 'planner.launch.py')
-    }
-    ours, planner = arguments[path.name], arguments['planner.launch.py']
-    assert set(planner) <= set(ours)
+    description = get_launch_description_from_python_launch_file(str(path))
     context = LaunchContext()
-    for name in set(planner) - {'params_file'}:
-        values = [
-            ''.join(part.perform(context) for part in argument.default_value)
-            for argument in (ours[name], planner[name])
-        ]
-        assert values[0] == values[1], name
+    context.launch_configurations.update(arguments)
+    nodes = []
+    for entity in description.entities:
+        if isinstance(entity, OpaqueFunction):
+            nodes += entity.execute(context)
+        elif type(entity).__name__ == 'DeclareLaunchArgument':
+            entity.execute(context)
+    return nodes
+
+
+@every_launch_file
+def test_a_preset_that_does_not_exist_is_refused(path, ros2):
+    del ros2
+    with pytest.raises(RuntimeError, match=r'robot:=fr4 .* Presets: fr3, panda'):
+        described(path, {'robot': 'fr4'})
+
+
+@every_launch_file
+def test_a_name_that_is_no_node_of_ours_is_not_started(path, ros2):
+    del ros2
+    known = {'composed', 'encoder', 'goal', 'planner', 'commander', 'simulator', 'recorder'}
+    for composed in ('true', 'false'):
+        names = {node.node_executable for node in described(path, {'composed': composed})}
+        assert names
+        assert names <= known
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'topic'),
+    [
+        ({}, '/camera/camera/color/image_raw'),
+        ({'camera': 'usb_cam'}, '/image_raw'),
+        ({'image_topic': '/mine'}, '/mine'),
+    ],
+)
+def test_a_given_image_topic_wins_over_the_camera(ros2, arguments, topic):
+    del ros2
+    from launch import LaunchContext
+
+    from vjepa_ros.launching import remappings
+
+    context = LaunchContext()
+    context.launch_configurations.update({'camera': 'realsense', 'image_topic': 'image'})
+    context.launch_configurations.update(arguments)
+    assert dict(remappings(context))['image'] == topic
 
 
 @pytest.mark.timeout(4 * TIMEOUT)

@@ -78,7 +78,8 @@ def test_tokens_that_move_in_proportion_to_the_action_have_no_loss() -> None:
     differences = (moved @ module.read_out.T)[:, None].expand(1, 4, 16)
     assert module(differences, actions).item() == pytest.approx(0.0, abs=1e-6)
     still = module(torch.zeros(1, 4, 16), actions)
-    assert still.item() == pytest.approx(moved.abs().mean().item())
+    gripper = CLOSEDNESS_TO_EMBEDDING * 0.5 - 0.5  # Huber's, twice its half
+    assert still.item() == pytest.approx((moved[0, :3].abs().sum().item() + 2 * gripper) / 4)
 
 
 def test_the_energy_between_two_poses_grows_with_their_distance() -> None:

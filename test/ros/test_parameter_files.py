@@ -19,7 +19,11 @@ from vjepa_ros.recorder_node import RecorderNode  # noqa: E402
 from vjepa_ros.simulator_node import SimulatorNode  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / 'config').glob('*.yaml'))
+FILES = sorted(
+    file
+    for folder in ('', 'robots', 'interfaces')
+    for file in (ROOT / 'config' / folder).glob('*.yaml')
+)
 CLASSES = {
     'commander': CommanderNode,
     'encoder': EncoderNode,
@@ -47,3 +51,24 @@ def test_every_parameter_of_a_file_exists_and_is_taken(graph, tiny_model, file, 
         assert node.has_parameter(parameter), f'{name} has no parameter {parameter}'
         taken = node.get_parameter(parameter).value
         assert (list(taken) if isinstance(value, list) else taken) == value
+
+
+@pytest.mark.parametrize(
+    'file', sorted((ROOT / 'config' / 'cameras').glob('*.yaml')), ids=lambda file: file.stem
+)
+def test_a_camera_preset_is_an_absolute_topic_and_nothing_else(file):
+    values = yaml.safe_load(file.read_text())['/**']['ros__parameters']
+    assert set(values) == {'image_topic'}
+    assert values['image_topic'].startswith('/')
+
+
+@pytest.mark.parametrize(
+    'file', sorted((ROOT / 'config' / 'robots').glob('*.yaml')), ids=lambda file: file.stem
+)
+def test_the_nodes_of_a_robot_agree_on_its_frames(file):
+    sections = [
+        section['ros__parameters'] for section in yaml.safe_load(file.read_text()).values()
+    ]
+    assert len(sections) == 3
+    for name in ('base_frame', 'ee_frame', 'finger_joints'):
+        assert len({str(values[name]) for values in sections if name in values}) == 1

@@ -22,6 +22,7 @@ from vjepa_planner.errors import InvalidInputError
 if TYPE_CHECKING:
     from vjepa_planner.data.episodes import Episodes
     from vjepa_planner.training.dynamics import DynamicsConfig
+    from vjepa_planner.training.hand_read_out import Locate
     from vjepa_planner.training.loop import Intervals
     from vjepa_planner.training.masked import MaskedConfig
     from vjepa_planner.training.processes import Processes
@@ -103,6 +104,7 @@ def run_encoder(options: argparse.Namespace) -> int:
             options.out,
             _intervals(options),
             processes,
+            _locate(options, height),
         )
         _show(progress, config.steps, processes)
         if processes.is_main:
@@ -186,6 +188,21 @@ def _encoder_config(
     length = episodes.images.shape[1]
     frames = options.frames or min(_FRAMES['encoder'], length - length % 2)
     return MaskedConfig(**_optimiser(options), frames=frames, momentum=options.momentum)
+
+
+def _locate(options: argparse.Namespace, size: int) -> Locate | None:
+    """Return where the hand is in images of the simulator, whose camera is known."""
+    from vjepa_planner.data.dataset import is_dataset, open_dataset
+
+    if options.recipe != SIMULATOR or not is_dataset(options.data):
+        return None
+    episodes = open_dataset(options.data).episodes
+    if any(episode.facts.get('source') != 'simulator' for episode in episodes):
+        return None
+    from vjepa_planner.simulation.camera import CameraPose
+
+    camera = CameraPose()
+    return lambda states: camera.project(states[..., :3], size)
 
 
 def _predictor_config(

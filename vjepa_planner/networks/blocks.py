@@ -131,7 +131,7 @@ def initialise(network: nn.Module, blocks: Iterable[nn.Module]) -> None:
         blocks: Its blocks, the first one first.
     """
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv3d):
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
             nn.init.trunc_normal_(module.weight, std=_INIT_STD)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -76,7 +76,7 @@ def _stem_sizes(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
     convolutions = [
         tensor.shape
         for name, tensor in tensors.items()
-        if name.startswith('patch_embed.layers.') and len(tensor.shape) == 5
+        if name.startswith('patch_embed.layers.') and len(tensor.shape) == 4
     ]
     first = tensors.get('patch_embed.layers.0.weight')
     if first is None or len(convolutions) < 2:
@@ -86,8 +86,7 @@ def _stem_sizes(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
         )
     return {
         'embed_dim': max(shape[0] for shape in convolutions),
-        'in_chans': first.shape[1],
-        'tubelet_size': first.shape[2],
+        'tubelet_size': first.shape[1] // 3,  # frames of RGB
         'patch_size': 2 ** (len(convolutions) - 1),  # the last one does not halve
         'stem': 'convolutional',
     }

@@ -37,25 +37,33 @@ class ConvolutionalStem(nn.Module):
     """
 
     def __init__(self, config: EncoderConfig, frames: int) -> None:
-        """Make one convolution per halving, and a last one to the width of the tokens."""
+        """Make one convolution per halving, and a last one to the width of the tokens.
+
+        The first one takes the ``frames`` of a tubelet together, as a patch does.
+        """
         super().__init__()
+        self._frames = frames
         halvings = int(math.log2(config.patch_size))
-        widths = [config.in_chans, *(config.embed_dim >> i for i in reversed(range(halvings)))]
+        widths = [config.in_chans * frames]
+        widths += [config.embed_dim >> i for i in reversed(range(halvings))]
         layers: list[nn.Module] = []
-        for index, (before, after) in enumerate(pairwise(widths)):
-            # The first one takes the frames of a tubelet together, as a patch does.
-            depth = 1 if index else frames
+        for before, after in pairwise(widths):
             layers += [
-                nn.Conv3d(before, after, (depth, 3, 3), (depth, 2, 2), (0, 1, 1), bias=False),
+                nn.Conv2d(before, after, 3, 2, 1, bias=False),
                 nn.GroupNorm(_GROUPS, after),
                 nn.GELU(),
             ]
-        self.layers = nn.Sequential(*layers, nn.Conv3d(widths[-1], config.embed_dim, 1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], config.embed_dim, 1))
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return tokens (B, N, D), time-major, then rows, of a clip (B, C, T, H, W)."""
-        cells: Tensor = self.layers(clip)
-        return cells.flatten(2).transpose(1, 2)
+        batch, channels, time, height, width = clip.shape
+        steps = time // self._frames
+        tubelets = clip.reshape(batch, channels, steps, self._frames, height, width)
+        images = tubelets.transpose(1, 2).reshape(batch * steps, -1, height, width)
+        cells: Tensor = self.layers(images)
+        tokens = cells.flatten(2).transpose(1, 2)
+        return tokens.reshape(batch, -1, tokens.shape[-1])
 
 
 STEMS: dict[str, type[PatchEmbed] | type[ConvolutionalStem]] = {

@@ -3,7 +3,8 @@
 
 Loss = L1 between predicted and true next embedding
      + linear inverse dynamics (where the end effector moved, read off fixed directions)
-     + variance and covariance bounds on differences within an episode (against collapse).
+     + variance and covariance bounds on differences within an episode (against collapse)
+     + the gripper, read off the tokens of the hand (where it is known where that is in the image).
 
 Masked pre-training needs variety that a fixed camera does not give: position alone predicts what
 is hidden there, and the encoder collapses.
@@ -27,6 +28,7 @@ from vjepa_planner.training.batches import (
     load_frames,
     split_episodes,
 )
+from vjepa_planner.training.hand_read_out import HandReadOut, Locate
 from vjepa_planner.training.loop import Evaluation, Stage
 from vjepa_planner.training.losses import (
     LinearInverseDynamics,
@@ -47,6 +49,7 @@ class DynamicsConfig(OptimiserConfig):
         inverse_dynamics_weight: Weight of the read-out of displacements.
         variance_weight: Weight of the bound on variance.
         covariance_weight: Weight of the bound on covariance.
+        hand_weight: Weight of the squared error of the gripper read off the tokens of the hand.
     """
 
     steps: int = 4300
@@ -54,27 +57,41 @@ class DynamicsConfig(OptimiserConfig):
     learning_rate: float = 8e-4
     schedule: str = 'cosine'
     second_moment: float = 0.98
-    inverse_dynamics_weight: float = 0.5
+    inverse_dynamics_weight: float = 1.0
     variance_weight: float = 2.0
     covariance_weight: float = 0.05
+    hand_weight: float = 10.0
 
 
 class DynamicsObjective(nn.Module):
     """Encoder and predictor with the loss that they are trained on together."""
 
-    def __init__(self, encoder: Encoder, predictor: ACPredictor, config: DynamicsConfig) -> None:
-        """Combine them."""
+    def __init__(
+        self,
+        encoder: Encoder,
+        predictor: ACPredictor,
+        config: DynamicsConfig,
+        *,
+        reads_hand: bool = False,
+    ) -> None:
+        """Combine them, with a read-out of the hand if its places will be given."""
         super().__init__()
         self.encoder, self.predictor, self._config = encoder, predictor, config
-        self.inverse_dynamics = LinearInverseDynamics(encoder.config.embed_dim)
+        sizes = encoder.config
+        self.inverse_dynamics = LinearInverseDynamics(sizes.embed_dim)
+        grid = (side // sizes.patch_size for side in sizes.img_size)
+        self.hand = HandReadOut(sizes.embed_dim, *grid) if reads_hand else None
 
-    def forward(self, images: Tensor, states: Tensor, actions: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, images: Tensor, states: Tensor, actions: Tensor, places: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return the terms, and ``copy``: how much the next frame differs from the first.
 
         Args:
             images: A frame, the next one and any other, RGB in 0..1, shape (B, 3, 3, H, W).
             states: Of the three frames, shape (B, 3, 7).
             actions: From the first to the second frame, shape (B, 1, 7).
+            places: Of the hand in each frame, in tokens, shape (B, 3, 2), where it is read.
         """
         clips = images_to_clips(images).flatten(0, 1)
         with autocast(self._config, self, images.device):
@@ -85,6 +102,9 @@ class DynamicsObjective(nn.Module):
         with autocast(self._config, self, images.device):
             predicted = self.predictor(first, actions, states[:, :1])
         terms = self._geometry(frames, states)
+        if self.hand is not None and places is not None:
+            closedness = self.hand(embeddings, places)
+            terms['hand'] = (closedness - states[..., 6]).square().mean()
         terms['prediction'] = prediction_loss(normalise(predicted.float()), second)
         copy = prediction_loss(first, second).detach()
         return {'loss': self._total(terms), **terms, 'copy': copy}
@@ -110,6 +130,7 @@ class DynamicsObjective(nn.Module):
             + self._config.inverse_dynamics_weight * terms['inverse_dynamics']
             + self._config.variance_weight * terms['variance']
             + self._config.covariance_weight * terms['covariance']
+            + self._config.hand_weight * terms.get('hand', terms['prediction'].new_zeros(()))
         )
 
 
@@ -123,19 +144,21 @@ class DynamicsStage(Stage):
         predictor: ACPredictor,
         config: DynamicsConfig,
         processes: Processes,
+        locate: Locate | None = None,
     ) -> None:
-        """Set up.
+        """Set up; without ``locate`` the gripper is read off all tokens alone.
 
         Raises:
             InvalidInputError: There are too few episodes or frames.
         """
         check_length(episodes, 2)
-        self._episodes, self._processes = episodes, processes
+        self._episodes, self._processes, self._locate = episodes, processes, locate
         self._rows = split_episodes(episodes).training
-        self.objective = DynamicsObjective(encoder, predictor, config).to(processes.device)
+        objective = DynamicsObjective(encoder, predictor, config, reads_hand=locate is not None)
+        self.objective = objective.to(processes.device)
         self._encoder = encoder
 
-    def draw(self, run: TrainingRun) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, run: TrainingRun) -> tuple[Tensor, ...]:
         """Draw triples."""
         size = run.config.batch_size
         batch = run.rng.choice(self._rows, size)
@@ -149,7 +172,11 @@ class DynamicsStage(Stage):
         states = torch.from_numpy(self._episodes.states[batch[:, None], frames])
         actions = torch.from_numpy(self._episodes.actions(batch, frames[:, :1]))
         images = jitter.part(part)(load_frames(self._episodes, batch, frames, device))
-        return images, states.to(device), actions.to(device)
+        drawn = images, states.to(device), actions.to(device)
+        if self._locate is None:
+            return drawn
+        places = self._locate(states.numpy()) / self._encoder.config.patch_size - 0.5
+        return *drawn, torch.from_numpy(places).float().to(device)
 
     def evaluate(self) -> Evaluation:
         """Probe the encoder."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from vjepa_planner.data.episodes import Episodes
 from vjepa_planner.networks import ACPredictor, Encoder, MaskedPredictor
 from vjepa_planner.training.dynamics import DynamicsConfig, DynamicsStage
+from vjepa_planner.training.hand_read_out import Locate
 from vjepa_planner.training.loop import Intervals, Progress, Stage, train
 from vjepa_planner.training.masked import MaskedConfig, MaskedStage
 from vjepa_planner.training.processes import Processes
@@ -22,6 +23,7 @@ def train_encoder(
     directory: Path,
     intervals: Intervals = Intervals(),  # noqa: B008 - it is frozen
     processes: Processes = Processes(),  # noqa: B008
+    locate: Locate | None = None,
 ) -> Iterator[Progress]:
     """Train, or go on with an interrupted run; see :func:`vjepa_planner.training.loop.train`.
 
@@ -33,6 +35,7 @@ def train_encoder(
         directory: Where the run is kept.
         intervals: How often to log, evaluate and save.
         processes: Those that train together.
+        locate: Where the hand is in the images, if that is known; of use to a ``DynamicsConfig``.
 
     Yields:
         The step, and a line about how it goes, after every step.
@@ -49,5 +52,5 @@ def train_encoder(
         stage = MaskedStage(episodes, encoder, predictor, config, processes)
     else:
         assert isinstance(predictor, ACPredictor)
-        stage = DynamicsStage(episodes, encoder, predictor, config, processes)
+        stage = DynamicsStage(episodes, encoder, predictor, config, processes, locate)
     yield from train(stage, config, directory, intervals, processes)

@@ -14,6 +14,7 @@ import time
 from types import TracebackType
 
 from vjepa_ros.child_nodes.errors import NodesError
+from vjepa_ros.child_nodes.signals import raise_if_signalled
 
 _LOG_LINES = 12  # shown of a process that ended by itself
 _PATIENCE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # [s] each
@@ -57,11 +58,13 @@ class NodeProcesses:
         return self._logs / f'{name}.log'
 
     def check(self) -> None:
-        """Raise if a process has ended by itself.
+        """Raise if a process has ended by itself, or a signal has asked to end.
 
         Raises:
+            Interrupted: A signal has come.
             NodesError: One has; the message has the end of its log.
         """
+        raise_if_signalled()
         for name, process in self._processes.items():
             if (code := process.poll()) is not None:
                 how = f'exit code {code}' if code >= 0 else signal.Signals(-code).name

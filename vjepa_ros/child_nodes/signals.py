@@ -8,6 +8,8 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_received: list[int] = []
+
 
 class Interrupted(KeyboardInterrupt):
     """A signal asks to end; whatever signal it is, it is taken like Ctrl-C.
@@ -23,12 +25,23 @@ class Interrupted(KeyboardInterrupt):
 
 
 def raise_on_signals() -> None:
-    """Raise :class:`Interrupted` at the first signal; let nothing disturb the end after it."""
+    """Raise :class:`Interrupted` at the first signal; let nothing disturb the end after it.
+
+    Python drops what is raised while it destroys an object or runs a callback of a library: who
+    waits for something calls :func:`raise_if_signalled` now and then.
+    """
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
+        _received.append(number)
         for other in _SIGNALS:
             signal.signal(other, signal.SIG_IGN)
         raise Interrupted(number)
 
     for number in _SIGNALS:
         signal.signal(number, on_signal)
+
+
+def raise_if_signalled() -> None:
+    """Raise :class:`Interrupted` again if a signal has come."""
+    if _received:
+        raise Interrupted(_received[0])

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch files share: their arguments, and how our nodes are started.
+
+Presets are YAML files below ``config/``: ``robots/`` (parameters), ``cameras/`` (the topic of the
+images) and ``interfaces/`` (parameters of the commander). A preset is named, or is a file of one's
+own; later parameters win: presets, ``params_file``, then the arguments of the launch file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+from rclpy.parameter import parameter_dict_from_yaml_file
+
+SHARE = FindPackageShare('vjepa_ros')
+BACKENDS = ['torch', 'torch-compile', 'onnxruntime', 'tensorrt']
+PRECISIONS = ['float32', 'bfloat16', 'float16']
+LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
+SWITCH = ['true', 'false']
+NONE = 'none'  # `ros2 launch` takes no empty arguments
+
+# Defaults are those of planner.launch.py; the other files give their own where they differ.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    'namespace': {'default_value': 'vjepa', 'description': 'Namespace of our nodes and topics'},
+    'model': {
+        'default_value': 'franka-sim',
+        'description': 'World model: a name, a model directory or a .pt file',
+    },
+    'backend': {'default_value': 'torch', 'choices': BACKENDS, 'description': 'What computes'},
+    'device': {
+        'default_value': 'auto',
+        'description': 'Where it computes: auto, cpu, cuda, cuda:1',
+    },
+    'precision': {
+        'default_value': 'float32',
+        'choices': PRECISIONS,
+        'description': 'Number format of the products of matrices',
+    },
+    'composed': {
+        'default_value': 'false',
+        'choices': SWITCH,
+        'description': 'One process with one copy of the model, instead of one process per node',
+    },
+    'robot': {
+        'default_value': 'fr3',
+        'description': 'Frames, joints and limits: a name in config/robots, or a YAML file',
+    },
+    'camera': {
+        'default_value': NONE,
+        'description': 'Topic of the images: a name in config/cameras, a YAML file, or none',
+    },
+    'command_interface': {
+        'default_value': NONE,
+        'description': 'How the arm is commanded: a name in config/interfaces, a YAML file, or '
+        'none: poses on target_pose_topic',
+    },
+    'image_topic': {
+        'default_value': 'image',
+        'description': 'Topic of the images; one that is given here wins over camera',
+    },
+    'current_pose_topic': {
+        'default_value': 'current_pose',
+        'description': 'Topic of the measured pose of the end effector',
+    },
+    'target_pose_topic': {
+        'default_value': 'target_pose',
+        'description': 'Topic of the pose that the controller of the arm follows',
+    },
+    'joint_states_topic': {
+        'default_value': '/joint_states',
+        'description': 'Topic that has the finger joints',
+    },
+    'params_file': {'description': 'YAML file with the parameters of the nodes'},
+    'use_sim_time': {
+        'default_value': 'false',
+        'choices': SWITCH,
+        'description': 'Take the time from /clock',
+    },
+    'log_level': {
+        'default_value': 'info',
+        'choices': LOG_LEVELS,
+        'description': 'Least severe log',
+    },
+}
+RECORDER_ARGUMENTS = (
+    'namespace',
+    'robot',
+    'camera',
+    'image_topic',
+    'current_pose_topic',
+    'joint_states_topic',
+    'params_file',
+    'use_sim_time',
+    'log_level',
+)
+
+
+def config_file(*parts: str) -> PathJoinSubstitution:
+    """Return the path of an installed file below ``config/``."""
+    return PathJoinSubstitution([SHARE, 'config', *parts])
+
+
+def launch_arguments(*names: str, params: str, **defaults: str) -> list[DeclareLaunchArgument]:
+    """Return declared arguments.
+
+    Args:
+        names: Which of :data:`ARGUMENTS`.
+        params: Default of ``params_file``, a file in ``config/``.
+        defaults: Defaults that differ from those of :data:`ARGUMENTS`.
+    """
+    values: dict[str, Any] = {**defaults, 'params_file': config_file(params)}
+    own = {name: {'default_value': value} for name, value in values.items()}
+    return [DeclareLaunchArgument(name, **ARGUMENTS[name] | own.get(name, {})) for name in names]
+
+
+def fast_dds_profile() -> SetEnvironmentVariable:
+    """Return the action that sets the profile for images; one that the user has set stays."""
+    variable = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+    default = config_file('fastdds_shm.xml')
+    return SetEnvironmentVariable(variable, EnvironmentVariable(variable, default_value=default))
+
+
+def argument(name: str, value_type: type = str) -> ParameterValue:
+    """Return the value of a launch argument, as a parameter."""
+    return ParameterValue(LaunchConfiguration(name), value_type=value_type)
+
+
+def node(executable: str, parameters: list[Any], **arguments: Any) -> Node:  # noqa: ANN401
+    """Return one of our nodes, in the namespace and with the log level of the launch file."""
+    arguments = {'sigterm_timeout': '20'} | arguments  # torch ends slowly on a busy machine
+    return Node(
+        package='vjepa_ros',
+        executable=executable,
+        namespace=LaunchConfiguration('namespace'),
+        parameters=parameters,
+        ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+        output='screen',
+        **arguments,
+    )
+
+
+def preset_file(context: LaunchContext, argument_name: str, folder: str) -> Path | None:
+    """Return the file of a preset, or None if the argument is ``none``.
+
+    Args:
+        context: Of the launch.
+        argument_name: The launch argument that names it.
+        folder: Below ``config/``.
+
+    Raises:
+        RuntimeError: There is no such preset.
+    """
+    value = LaunchConfiguration(argument_name).perform(context)
+    if value == NONE:
+        return None
+    directory = Path(get_package_share_directory('vjepa_ros'), 'config', folder)
+    for path in (Path(value).expanduser(), directory / f'{value}.yaml'):
+        if path.is_file():
+            return path
+    known = ', '.join(sorted(path.stem for path in directory.glob('*.yaml'))) or 'there are none'
+    raise RuntimeError(
+        f'{argument_name}:={value} is neither a file nor a preset. Presets: {known}.'
+    )
+
+
+def remappings(context: LaunchContext) -> list[tuple[str, str]]:
+    """Return the topics of camera and arm; ``image_topic`` wins over ``camera``."""
+    pairs = [
+        (name, LaunchConfiguration(f'{name}_topic').perform(context))
+        for name in ('image', 'current_pose', 'target_pose')
+        if f'{name}_topic' in context.launch_configurations
+    ]
+    camera = preset_file(context, 'camera', 'cameras')
+    if camera is not None and pairs[0][0] == pairs[0][1]:
+        preset = parameter_dict_from_yaml_file(str(camera), use_wildcard=True)
+        pairs[0] = ('image', preset['image_topic'].value.string_value)
+    return [(name, topic) for name, topic in pairs if topic != name]
+
+
+def robot_parameters(context: LaunchContext) -> list[Any]:
+    """Return the parameters of presets, file and arguments, of which later ones win."""
+    presets = [preset_file(context, 'robot', 'robots')]
+    if 'command_interface' in context.launch_configurations:
+        presets.append(preset_file(context, 'command_interface', 'interfaces'))
+    return [
+        *(str(path) for path in presets if path is not None),
+        LaunchConfiguration('params_file'),
+        {
+            'use_sim_time': argument('use_sim_time', bool),
+            'joint_states_topic': argument('joint_states_topic'),
+        },
+    ]
+
+
+def thinking_nodes(context: LaunchContext) -> list[Node]:
+    """Return encoder, goal, planner and commander; when one ends, all end: none is of use alone.
+
+    Raises:
+        RuntimeError: A preset does not exist.
+    """
+    model = {name: argument(name) for name in ('model', 'backend', 'device', 'precision')}
+    composed = LaunchConfiguration('composed').perform(context) == 'true'
+    return [
+        node(
+            executable,
+            [*robot_parameters(context), model],
+            remappings=remappings(context),
+            on_exit=Shutdown(reason=f'{executable} ended'),
+        )
+        for executable in (
+            ('composed',) if composed else ('encoder', 'goal', 'planner', 'commander')
+        )
+    ]
