@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+import subprocess
 import sys
 import time
 from typing import Any
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # `proxy`, for the tests of this
 
 from geometry_msgs.msg import PoseStamped
 from proxy import FaultProxy, PREFIX
-from ros_graph import Graph, make_tiny_model, wait_until
+from ros_graph import Graph, make_tiny_model, ros_arguments, wait_until
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -76,6 +77,9 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.graph = Graph(folder)
+        self.apart = False  # whether the commander is a process of its own
+        self.processes: list[subprocess.Popen] = []
+        self._folder = folder
         self.proxy: FaultProxy | None = None
         self.targets: list[tuple[float, np.ndarray]] = []  # steady time [s], position [m]
         self.poses: list[tuple[float, np.ndarray, np.ndarray]] = []
@@ -94,6 +98,7 @@ class Scene:
         """
         rules = [f'{to}:{topic}:={_faulty(topic)}' for _, topic, _, _ in relayed]
         parameters['commander'] = {**COMMANDER, **parameters.get('commander', {})}
+        self.parameters = parameters
         parameters['simulator'] = {**SIMULATOR, **parameters.get('simulator', {})}
         self.graph.begin(*rules, **parameters)
         observer = self.graph.observer
@@ -115,10 +120,26 @@ class Scene:
     def start_nodes(self) -> None:
         """Start simulator and commander here; a test may do it elsewhere."""
         self.graph.start(SimulatorNode(), threads=4)
-        self.commander = CommanderNode()
-        self.graph.start(self.commander)
+        if self.apart:
+            self.start_process('commander')
+        else:
+            self.commander = CommanderNode()
+            self.graph.start(self.commander)
+
+    def start_process(self, name: str, **changes: Any) -> subprocess.Popen:
+        """Start a node as a process, with its parameters and changes of them."""
+        folder = self._folder / f'{name}_{len(self.processes)}'
+        folder.mkdir()
+        arguments = ros_arguments(folder, {name: {**self.parameters.get(name, {}), **changes}})
+        code = f'import sys; from vjepa_ros.{name}_node import main; sys.exit(main())'
+        process = subprocess.Popen([sys.executable, '-c', code, *arguments])
+        self.processes.append(process)
+        return process
 
     def close(self) -> None:
+        for process in self.processes:
+            process.kill()  # also one that is suspended
+            process.wait()
         self.graph.close()
 
     # -- what is seen --------------------------------------------------------------------------
