@@ -167,11 +167,17 @@ def test_case_08_resolution(eyes) -> None:
 
 @pytest.mark.case(9, 'the quality of service of the camera does not fit', 'said within 2 s')
 def test_case_09_quality_of_service(scene, tiny_model, reaction) -> None:
-    override = {'qos_overrides./vjepa/image.subscription.durability': 'transient_local'}
-    scene.begin(encoder={'model': str(tiny_model), 'device': 'cpu', **override})
+    scene.begin(
+        simulator={'qos_overrides./vjepa/image.publisher.reliability': 'best_effort'},
+        encoder={
+            'model': str(tiny_model),
+            'device': 'cpu',
+            'qos_overrides./vjepa/image.subscription.reliability': 'reliable',
+        },
+    )
     began = time.monotonic()
     scene.graph.start(EncoderNode(), threads=2)
-    scene.graph.wait_for_status('encoder', Status.WAITING, 'DURABILITY')
+    scene.graph.wait_for_status('encoder', Status.WAITING, 'RELIABILITY')
     reaction('start of the encoder to status', time.monotonic() - began, 2.0)
 
 
