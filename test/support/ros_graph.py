@@ -56,6 +56,7 @@ class Graph:
         self._running: list[tuple[Executor, Sequence[VjepaNode], threading.Thread]] = []
         self._stop = threading.Event()
         self._clients: dict[str, Any] = {}
+        self._kept: list[Any] = []
 
     def begin(self, *remappings: str, **parameters: dict[str, Any]) -> None:
         """Open the graph.
@@ -124,19 +125,35 @@ class Graph:
 
     def send_goal(self, action: Any, name: str, goal: Any) -> Any:
         """Return result and status of an action."""
-        from rclpy.action import ActionClient
-
         # Kept to the end: what is destroyed while its node spins may end the spinning thread
         # (rclpy adds a dead client to the wait set).
         if name not in self._clients:
-            self._clients[name] = ActionClient(self.observer, action, name)
+            self._clients[name] = self._ready_client(action, name)
         client = self._clients[name]
-        wait_until(client.server_is_ready, f'action {name}')
         accepted = client.send_goal_async(goal)
         wait_until(accepted.done, f'acceptance by {name}')
         result = accepted.result().get_result_async()
         wait_until(result.done, f'result of {name}')
         return result.result()
+
+    def _ready_client(self, action: Any, name: str) -> Any:
+        """Return a client of an action server, which must be there in time.
+
+        One client in some dozens does not find a server in its own process within a minute, for
+        a reason that is not known, so another one is made where one waits for long.
+        """
+        from rclpy.action import ActionClient
+
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            client = ActionClient(self.observer, action, name)
+            self._kept.append(client)
+            begin = time.monotonic()
+            while time.monotonic() < begin + TIMEOUT / 6:
+                if client.server_is_ready():
+                    return client
+                time.sleep(0.01)
+        raise AssertionError(f'action {name}: not within {TIMEOUT:g} s')
 
     def status(self, node: str) -> Status | None:
         """Return the newest status of a node."""
