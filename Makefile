@@ -29,7 +29,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test faults lint clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,9 @@ demo: setup  ## a simulated Franka reaches the pose in a goal image, over ROS 2
 test: setup  ## run every test that can run on this machine
 	@# Tiny networks in several processes at once: more threads would only wait for each other.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults: setup  ## break things on purpose, and write docs/faults.md
+	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py docs/faults.md
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -174,7 +174,7 @@ class CommandGate:
             self.refuse(str(error), step.stamp)
             return False
         self._go(measured, Pose(target[:3], geometry.euler_to_quaternion_xyzw(target[3:6])))
-        self._grip = float(target[6]), float(step.action[6])
+        self._grip = float(target[6]), float(target[6] - step.state[6])
         self.accepted += 1
         self.plan_stamp, self.goal_id = step.stamp, step.goal_id
         self.state, self.reason, self.settled = GateState.EXECUTING, cuts, None

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import time
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.qos import qos_policy_name_from_kind
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -21,11 +24,14 @@ from vjepa_msgs.srv import Encode
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
+from vjepa_ros.image_watch import ImageWatch
 from vjepa_ros.model import Model
 from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
+
+_SILENCE_CHECK = 0.1  # [s]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,19 @@ class EncoderConfig:
     )
     image_max_age: float = setting(
         1.0, 'Images older than this are refused [s]', minimum=0.01, maximum=60.0
+    )
+    frozen_after: float = setting(
+        0.0,
+        'Images whose pixels are all the same for longer than this are refused; 0: never, as for '
+        'simulated cameras without noise [s]',
+        minimum=0.0,
+        maximum=600.0,
+    )
+    min_contrast: float = setting(
+        2.0,
+        'Images whose grey values have a standard deviation below this (of 255) are refused',
+        minimum=0.0,
+        maximum=100.0,
     )
     encode_timeout: float = setting(
         30.0, 'Longest wait of the service encode for the model [s]', minimum=0.1, maximum=600.0
@@ -53,13 +72,23 @@ class EncoderNode(VjepaNode):
         self.model = model or Model(self)
         self._owns_model = model is None
         self._slot = self.model.worker.slot(self._encode_newest)
+        self._watch = ImageWatch()
         self._last_put = 0.0  # steady time [s]
+        self._last_image = 0.0  # steady time [s]
         self._last_stamp = 0  # [ns]
         self._publisher = self.create_publisher(
             Embedding, 'embedding', qos.RESULT, qos_overriding_options=qos.OVERRIDABLE
         )
         self.create_subscription(
-            Image, 'image', self._on_image, qos.IMAGE, qos_overriding_options=qos.OVERRIDABLE
+            Image,
+            'image',
+            self._on_image,
+            qos.IMAGE,
+            qos_overriding_options=qos.OVERRIDABLE,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
+        )
+        self.create_timer(
+            _SILENCE_CHECK, self._notice_silence, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self.create_service(
             Encode, 'encode', self._on_encode, callback_group=MutuallyExclusiveCallbackGroup()
@@ -72,8 +101,23 @@ class EncoderNode(VjepaNode):
         if self._owns_model:
             self.model.close()
 
+    def _on_incompatible(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        self.status.reject(
+            f'a camera on the topic image has another quality of service ({policy}), so that '
+            'nothing of it arrives. Set qos_overrides of one of the two.'
+        )
+
+    def _notice_silence(self) -> None:
+        """Say so when images stay away that came before."""
+        silence = time.monotonic() - self._last_image
+        if self._last_image and silence > self._config.value.image_max_age:
+            self.status.update(
+                state=Status.WAITING, reason=f'no image for {silence:.0f} s: does the camera run?'
+            )
+
     def _on_image(self, message: Image) -> None:
-        now = time.monotonic()
+        now = self._last_image = time.monotonic()
         if now - self._last_put >= 1.0 / self._config.value.max_rate:
             self._last_put = now
             self._slot.put(message)
@@ -81,7 +125,7 @@ class EncoderNode(VjepaNode):
     def _encode_newest(self, message: Image) -> None:
         try:
             self._check_stamp(message.header)
-            embedding = self._encoded(message)
+            embedding = self._encoded(message, watched=True)
         except (VjepaPlannerError, RuntimeError) as error:
             self.status.update(state=Status.WAITING)
             self.status.reject(f'image refused: {error}')
@@ -98,8 +142,11 @@ class EncoderNode(VjepaNode):
             raise InvalidInputError('it is not newer than the one before.')
         self._last_stamp = stamp
 
-    def _encoded(self, message: Image) -> Embedding:
+    def _encoded(self, message: Image, *, watched: bool = False) -> Embedding:
         image = conversions.image_from_message(message)
+        if watched:
+            config = self._config.value
+            self._watch.check(image, time.monotonic(), config.frozen_after, config.min_contrast)
         embedding = self.model.world_model.encode(image[None])[0]
         return conversions.embedding_to_message(embedding, self.model.name, message.header)
 

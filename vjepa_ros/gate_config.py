@@ -26,7 +26,7 @@ class GateConfig(MotionLimits):
         2.0, 'Plans whose image is older than this are refused [s]', minimum=0.01, maximum=60.0
     )
     state_max_age: float = setting(
-        0.15,  # at max_speed it goes less than max_tracking_error meanwhile
+        0.1,  # a hold takes the target back by what the arm went meanwhile
         'The arm holds when no measured pose came for this long [s]',
         minimum=0.01,
         maximum=10.0,

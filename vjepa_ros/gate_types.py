@@ -53,7 +53,7 @@ class Hand(Protocol):
         """Return whether ``move`` would do anything."""
 
     def move(self, closedness: float, change: float) -> None:
-        """Go to a closedness, 0 open .. 1 closed, that a planned change leads to."""
+        """Go to a closedness, 0 open .. 1 closed, by a change of the measured one."""
 
     def stop(self) -> None:
         """Move no more."""

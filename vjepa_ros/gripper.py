@@ -77,7 +77,7 @@ class Gripper(ABC):
         """
         self.config = config
         self._node = node
-        self._last: tuple[float, float] | None = None  # closedness and change of the last success
+        self._last: tuple[float, float] | None = None  # closedness and change of the last goal
         self._waiting: tuple[float, float] | None = None  # what is sent when the dwell is over
         self._deadline = 0.0  # steady time [s] of the goal under way; 0 without one
         self._dwell_end = 0.0  # steady time [s]
@@ -101,27 +101,32 @@ class Gripper(ABC):
 
     def wants(self, closedness: float, change: float) -> bool:
         """Return whether a planned change to a closedness is worth a goal; see :meth:`move`."""
-        if self._last is None:
-            return abs(change) >= self.config.gripper_deadband
-        last_closedness, last_change = self._last
-        if change * last_change < 0.0:
-            return abs(change) >= max(self.config.gripper_reversal, self.config.gripper_deadband)
         if abs(change) < self.config.gripper_deadband:
             return False
+        if self._last is None:
+            return True
+        last_closedness, last_change = self._last
+        if change * last_change < 0.0:
+            return abs(change) >= self.config.gripper_reversal
+        # Fingers that stop at an object leave the rest of a change to be planned again and again.
         same = abs(closedness - last_closedness) < _SAME_CLOSEDNESS
-        # Fingers that stop at an object leave the same change to be planned again and again.
-        return not (same and abs(change) < abs(last_change) - _SAME_CLOSEDNESS)
+        return not same or abs(change) > abs(last_change) + _SAME_CLOSEDNESS
 
     def move(self, closedness: float, change: float) -> None:
         """Go to a closedness, once the dwell is over, if that is worth a new goal.
 
         Args:
             closedness: 0 open .. 1 closed.
-            change: Planned change that leads there; its sign tells closing from opening.
+            change: From the measured closedness to it; its sign tells closing from opening.
         """
-        if not self.busy and self.wants(closedness, change):
+        if self.busy:
+            return
+        if self.wants(closedness, change):
             self._waiting = closedness, change
             self.update()
+        elif self._last is not None and change * self._last[1] > 0.0:
+            # What is left of it now: more than that later means that the fingers were moved.
+            self._last = self._last[0], min(change, self._last[1], key=abs)
 
     def _send(self, closedness: float, change: float) -> None:
         client, goal = self._goal((1.0 - closedness) * fr3.MAX_GRIPPER_WIDTH, change > 0.0)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import copy
 import threading
+from typing import Any
 
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from vjepa_ros.status import StatusReporter
 
@@ -33,3 +36,27 @@ class VjepaNode(Node):
         Called once, while the node can still publish and callbacks may still run.
         """
         self.closing.set()
+
+    # rclpy writes the overrides of an endpoint into the profile that it is given, and ours are
+    # shared by all endpoints of a process.
+
+    def create_publisher(
+        self,
+        message: Any,  # noqa: ANN401 - as in rclpy
+        topic: str,
+        profile: QoSProfile,
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Return a publisher as rclpy does, and leave the profile as it is."""
+        return super().create_publisher(message, topic, copy.copy(profile), **options)
+
+    def create_subscription(
+        self,
+        message: Any,  # noqa: ANN401 - as in rclpy
+        topic: str,
+        callback: Any,  # noqa: ANN401
+        profile: QoSProfile,
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Return a subscription as rclpy does, and leave the profile as it is."""
+        return super().create_subscription(message, topic, callback, copy.copy(profile), **options)

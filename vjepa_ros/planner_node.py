@@ -9,7 +9,7 @@ a time; planning happens on the model's worker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 import time
 from typing import Any
 
@@ -23,6 +23,7 @@ from vjepa_msgs.msg import Plan as PlanMessage
 from vjepa_planner import Goal, ModelPredictiveController, Observation
 from vjepa_planner.errors import VjepaPlannerError
 from vjepa_planner.planners import make_planner, make_recommended_planner
+from vjepa_planner.robots.hand_frames import FrameChange
 from vjepa_ros import conversions, qos
 from vjepa_ros.model import Model
 from vjepa_ros.node import VjepaNode
@@ -91,10 +92,11 @@ class PlannerNode(VjepaNode):
         planner = make_recommended_planner(config.planner, self._choice.value.name)
         self._settings = ConfigParameters(self, planner.config, 'planner.', self._make_controller)
         self._make_controller()
-        if config.ee_frame != self._config.value.ee_frame:
-            self.get_logger().warning(
-                f'the model predicts the motion of {config.ee_frame}, but current_pose measures '
-                f'{self._config.value.ee_frame}: plans will be off'
+        self._frames = FrameChange(self._config.value.ee_frame, config.ee_frame)
+        if not self._frames.is_identity:
+            self.get_logger().info(
+                f'the model predicts the motion of {config.ee_frame}, current_pose measures '
+                f'{self._config.value.ee_frame}: states and actions are converted'
             )
 
     def _make_controller(self) -> None:
@@ -167,7 +169,10 @@ class PlannerNode(VjepaNode):
 
     def _plan(self, job: _Job) -> None:
         try:
-            plan = self._controller.plan(job.observation, job.goal)
+            state = job.observation.state
+            seen = replace(job.observation, state=self._frames.model_state(state))
+            plan = self._controller.plan(seen, job.goal)
+            plan = replace(plan, actions=self._frames.measured_actions(state, plan.actions))
             if self._inputs.goal is not job.goal:
                 return  # another goal is in force by now: nothing moves towards the old one
             self._inputs.plan_sent(job.stamp, time.monotonic_ns())
@@ -175,9 +180,7 @@ class PlannerNode(VjepaNode):
                 stamp=conversions.stamp_from_nanoseconds(job.stamp),
                 frame_id=self._config.value.base_frame,
             )
-            self._plan_publisher.publish(
-                conversions.plan_to_message(plan, job.observation.state, header)
-            )
+            self._plan_publisher.publish(conversions.plan_to_message(plan, state, header))
             self._energy_publisher.publish(Float64(data=plan.current_energy))
             self.status.accept()
         except (VjepaPlannerError, RuntimeError) as error:

@@ -29,12 +29,17 @@ def robot(request, graph):
         commander={**patient, 'autostart': True, 'gripper': request.param},
     )
     graph.start(SimulatorNode(), threads=4)
-    graph.start(CommanderNode())
+    commander = CommanderNode()
+    graph.start(commander)
     graph.kind = request.param
     graph.poses = graph.record(PoseStamped, 'current_pose', qos.ROBOT_STATE)
     graph.joints = graph.record(JointState, '/joint_states', qos.ROBOT_STATE)
     graph.plans = graph.publisher(Plan, 'plan', qos.RESULT)
     graph.wait_until(lambda: graph.joints and graph.poses, 'measurements')
+    names = {'franka_msgs': ('move', 'grasp'), 'control_msgs': ('gripper_action',)}
+    for name in names.get(request.param, ()):
+        service = f'franka_gripper/{name}/_action/get_result'
+        graph.wait_until(lambda s=service: commander.count_services(s), service)
     return graph
 
 

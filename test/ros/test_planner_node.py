@@ -13,6 +13,8 @@ from std_msgs.msg import Float64, Header
 
 from vjepa_msgs.msg import Embedding, Goal, Plan, Status
 from vjepa_planner import geometry, load_world_model
+from vjepa_planner.errors import InvalidInputError
+from vjepa_planner.robots.hand_frames import FrameChange
 from vjepa_ros import conversions, qos
 from vjepa_ros.planner_node import PlannerNode
 
@@ -204,3 +206,35 @@ def test_a_seed_that_is_set_lets_the_randomness_begin_anew(planner) -> None:
     np.testing.assert_array_equal(plans[0], plans[2])
     for other in (plans[1], plans[3]):
         assert np.abs(plans[0] - other).max() > 1e-6
+
+
+def test_a_frame_that_does_not_fit_the_model_is_refused(graph, tiny_model) -> None:
+    graph.begin(planner={'model': str(tiny_model), 'device': 'cpu', 'ee_frame': 'tool0'})
+    with pytest.raises(InvalidInputError, match="'tool0' is fixed to the hand is not known"):
+        PlannerNode()
+
+
+def test_states_and_actions_are_those_of_the_measured_frame(graph, tiny_model) -> None:
+    graph.begin(
+        planner={
+            'model': str(tiny_model),
+            'device': 'cpu',
+            'ee_frame': 'fr3_link8',  # the model's is fr3_hand_tcp
+            'image_max_age': 20.0,
+            'state_max_age': 20.0,
+            'planner.name': 'random',
+        }
+    )
+    node = PlannerNode()
+    seen: list[np.ndarray] = []
+    plan = node._controller.plan
+    node._controller.plan = lambda observation, goal: (
+        seen.append(observation.state) or plan(observation, goal)
+    )
+    graph.start(node)
+    planner = Surroundings(graph, tiny_model)
+    planner.set_goal()
+    message = planner.plan()
+    np.testing.assert_allclose(message.state, STATE, atol=1e-9)
+    change = FrameChange('fr3_link8', 'fr3_hand_tcp')
+    np.testing.assert_allclose(seen[0], change.model_state(STATE), atol=1e-9)
