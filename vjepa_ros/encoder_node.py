@@ -27,6 +27,8 @@ from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
+_SECOND = 1_000_000_000  # [ns]
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
@@ -74,9 +76,12 @@ class EncoderNode(VjepaNode):
 
     def _on_image(self, message: Image) -> None:
         now = time.monotonic()
-        if now - self._last_put >= 1.0 / self._config.value.max_rate:
-            self._last_put = now
-            self._slot.put(message)
+        if now - self._last_put < 1.0 / self._config.value.max_rate:
+            self.diagnostics.count('images beyond max_rate')
+            return
+        self._last_put = now
+        if self._slot.put(message):
+            self.diagnostics.count('images overtaken by a newer one')
 
     def _encode_newest(self, message: Image) -> None:
         try:
@@ -87,6 +92,8 @@ class EncoderNode(VjepaNode):
             self.status.reject(f'image refused: {error}')
             return
         self._publisher.publish(embedding)
+        age = self.get_clock().now().nanoseconds - self._last_stamp
+        self.diagnostics.latency('image to embedding', age / _SECOND)
         self.status.accept()
         self.status.update(state=Status.EXECUTING, reason='')
 
@@ -100,7 +107,8 @@ class EncoderNode(VjepaNode):
 
     def _encoded(self, message: Image) -> Embedding:
         image = conversions.image_from_message(message)
-        embedding = self.model.world_model.encode(image[None])[0]
+        with self.diagnostics.timing('encode'):
+            embedding = self.model.world_model.encode(image[None])[0]
         return conversions.embedding_to_message(embedding, self.model.name, message.header)
 
     def _on_encode(self, request: Encode.Request, response: Encode.Response) -> Encode.Response:

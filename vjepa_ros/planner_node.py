@@ -20,7 +20,7 @@ from std_msgs.msg import Float64, Header
 from vjepa_msgs.msg import Embedding, Status
 from vjepa_msgs.msg import Goal as GoalMessage
 from vjepa_msgs.msg import Plan as PlanMessage
-from vjepa_planner import Goal, ModelPredictiveController, Observation
+from vjepa_planner import Goal, ModelPredictiveController, Observation, Plan
 from vjepa_planner.errors import VjepaPlannerError
 from vjepa_planner.planners import make_planner, make_recommended_planner
 from vjepa_ros import conversions, qos
@@ -32,6 +32,7 @@ from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
 COMMANDER = 'commander'
+_SECOND = 1_000_000_000  # [ns]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +170,7 @@ class PlannerNode(VjepaNode):
         try:
             plan = self._controller.plan(job.observation, job.goal)
             if self._inputs.goal is not job.goal:
+                self.diagnostics.count('plans for a goal that was replaced')
                 return  # another goal is in force by now: nothing moves towards the old one
             self._inputs.plan_sent(job.stamp, time.monotonic_ns())
             header = Header(
@@ -179,11 +181,19 @@ class PlannerNode(VjepaNode):
                 conversions.plan_to_message(plan, job.observation.state, header)
             )
             self._energy_publisher.publish(Float64(data=plan.current_energy))
+            self._diagnose(plan, job.stamp)
             self.status.accept()
         except (VjepaPlannerError, RuntimeError) as error:
             self.status.reject(f'planning failed: {error}')
         finally:
             self._busy = False
+
+    def _diagnose(self, plan: Plan, stamp: int) -> None:
+        age = self.get_clock().now().nanoseconds - stamp
+        self.diagnostics.latency('plan', plan.duration)
+        self.diagnostics.latency('image to plan', age / _SECOND)
+        self.diagnostics.value('energy', plan.current_energy)
+        self.diagnostics.value('predicted energy', plan.energy)
 
 
 def main() -> int:
