@@ -15,6 +15,7 @@ from vjepa_planner.cli import main
 
 COMMANDS = [
     ['demo'],
+    ['doctor'],
     ['encode'],
     ['plan'],
     ['energy'],
