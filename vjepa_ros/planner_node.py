@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+import math
+from pathlib import Path
 import time
 from typing import Any
 
@@ -21,7 +23,8 @@ from vjepa_msgs.msg import Embedding, Status
 from vjepa_msgs.msg import Goal as GoalMessage
 from vjepa_msgs.msg import Plan as PlanMessage
 from vjepa_planner import Goal, ModelPredictiveController, Observation, Plan
-from vjepa_planner.errors import VjepaPlannerError
+from vjepa_planner.calibration import Calibration, read_calibration
+from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.planners import make_planner, make_recommended_planner
 from vjepa_ros import conversions, qos
 from vjepa_ros.model import Model
@@ -42,6 +45,17 @@ class PlannerChoice:
     name: str = setting('cem', 'Planner: cem, random', read_only=True)
     seed: int = setting(
         0, 'Seed of its randomness, which begins anew when it is set', minimum=0, maximum=2**31
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectionConfig:
+    """What is done to plans before they are published."""
+
+    calibration_file: str = setting(
+        '',
+        'File of `vjepa calibrate` whose map is applied to planned displacements; empty: none',
+        read_only=True,
     )
 
 
@@ -67,6 +81,7 @@ class PlannerNode(VjepaNode):
         self._config = ConfigParameters(self, PlannerInputsConfig(), '', self._configure)
         self._model = model or Model(self)
         self._owns_model = model is None
+        self._calibration = self._read_calibration()
         self._declare_planner()
         self._inputs = PlannerInputs(
             self._config.value, self._model.name, self._model.world_model.embedding_shape
@@ -97,6 +112,25 @@ class PlannerNode(VjepaNode):
                 f'the model predicts the motion of {config.ee_frame}, but current_pose measures '
                 f'{self._config.value.ee_frame}: plans will be off'
             )
+
+    def _read_calibration(self) -> Calibration | None:
+        """Return the map of the parameter ``calibration_file``, if there is one.
+
+        Raises:
+            VjepaPlannerError: It cannot be read, or was made with another model.
+        """
+        path = ConfigParameters(self, CorrectionConfig()).value.calibration_file
+        if not path:
+            return None
+        calibration = read_calibration(Path(path).expanduser())
+        if calibration.model != self._model.name:
+            raise InvalidInputError(
+                f'calibration_file {path} is of model {calibration.model!r}, the planner uses '
+                f'{self._model.name!r}. Calibrate again.'
+            )
+        degrees = math.degrees(calibration.rotation)
+        self.get_logger().info(f'plans are turned by {degrees:.1f} degrees: {path}')
+        return calibration
 
     def _make_controller(self) -> None:
         settings = {
@@ -172,6 +206,8 @@ class PlannerNode(VjepaNode):
             if self._inputs.goal is not job.goal:
                 self.diagnostics.count('plans for a goal that was replaced')
                 return  # another goal is in force by now: nothing moves towards the old one
+            if self._calibration is not None:
+                plan = self._calibration.corrected_plan(plan)
             self._inputs.plan_sent(job.stamp, time.monotonic_ns())
             header = Header(
                 stamp=conversions.stamp_from_nanoseconds(job.stamp),

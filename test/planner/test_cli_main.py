@@ -16,6 +16,7 @@ from vjepa_planner.cli import main
 COMMANDS = [
     ['demo'],
     ['doctor'],
+    ['calibrate'],
     ['encode'],
     ['plan'],
     ['energy'],

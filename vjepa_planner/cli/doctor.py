@@ -107,7 +107,7 @@ def _ros_findings(options: argparse.Namespace) -> Iterator[Finding]:
     if any(one.level is Level.FAIL for one in environment):
         yield Finding(check='graph', level=Level.SKIPPED, found='ROS is not in order')
         return
-    doctor = import_module(_DOCTOR)
+    doctor = import_module(f'{_DOCTOR}.graph')
     config = doctor.DoctorConfig(
         namespace=options.namespace,
         image_topic=options.image_topic,

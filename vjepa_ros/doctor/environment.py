@@ -8,11 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 import os
 from pathlib import Path
+import subprocess
+import sys
 
 from vjepa_planner.health import Finding, Level
 from vjepa_ros.child_nodes.domain import MAX_DOMAIN_ID
 from vjepa_ros.child_nodes.environment import find_transport_profile
 
+_ASK = """
+from rclpy.utilities import get_rmw_implementation_identifier
+print(get_rmw_implementation_identifier())
+"""
+_PROBE_TIMEOUT = 60.0  # [s]
 _SETUP = 'Run `make setup`, or source a ROS 2 Jazzy in which vjepa_msgs was built.'
 _PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 _RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
@@ -25,11 +32,20 @@ def check_environment() -> Iterator[Finding]:
         yield Finding(check='rclpy', level=Level.FAIL, found='not installed', advice=_SETUP)
         return
     yield Finding(check='rclpy', level=Level.OK, found=f'version {_rclpy_version()}')
+    middleware, complaint = _middleware()
+    if complaint:
+        yield Finding(
+            check='middleware',
+            level=Level.FAIL,
+            found=complaint.splitlines()[-1],
+            advice='Unset RMW_IMPLEMENTATION, or install what it names.',
+        )
+        return
+    yield Finding(check='middleware', level=Level.OK, found=middleware)
     yield _check_messages()
-    yield _check_middleware()
     yield _check_domain()
     yield _check_range()
-    yield _check_profile()
+    yield _check_profile(middleware)
 
 
 def _rclpy_version() -> str:
@@ -48,19 +64,15 @@ def _check_messages() -> Finding:
     return Finding(check='vjepa_msgs', level=Level.OK, found=f'with {PursueGoal.__name__}')
 
 
-def _check_middleware() -> Finding:
-    from rclpy.utilities import get_rmw_implementation_identifier
+def _middleware() -> tuple[str, str]:
+    """Return the name of the middleware, or what rclpy says instead of it.
 
-    try:
-        name = get_rmw_implementation_identifier()
-    except Exception as error:  # of a library that cannot be loaded; rclpy names no class for it
-        return Finding(
-            check='middleware',
-            level=Level.FAIL,
-            found=str(error),
-            advice='Unset RMW_IMPLEMENTATION, or install what it names.',
-        )
-    return Finding(check='middleware', level=Level.OK, found=name)
+    Asked in another process: rcl ends the one that imports it if RMW_IMPLEMENTATION is wrong.
+    """
+    answer = subprocess.run(
+        [sys.executable, '-c', _ASK], capture_output=True, text=True, timeout=_PROBE_TIMEOUT
+    )
+    return (answer.stdout.strip(), '') if answer.returncode == 0 else ('', answer.stderr.strip())
 
 
 def _check_domain() -> Finding:
@@ -89,11 +101,9 @@ def _check_range() -> Finding:
     return Finding(check='discovery', level=Level.OK, found=f'{text}: {note}')
 
 
-def _check_profile() -> Finding:
+def _check_profile(middleware: str) -> Finding:
     """Look for the profile that gives images enough shared memory; see config/fastdds_shm.xml."""
-    from rclpy.utilities import get_rmw_implementation_identifier
-
-    if 'fastrtps' not in get_rmw_implementation_identifier():
+    if 'fastrtps' not in middleware:
         return Finding(check='shared memory', level=Level.SKIPPED, found='not Fast DDS')
     path = os.environ.get(_PROFILE, '')
     if path and Path(path).is_file() and 'segment_size' in Path(path).read_text(errors='replace'):
