@@ -37,7 +37,7 @@ COMMAND_LINE = 'import sys; from vjepa_planner.cli import main; sys.exit(main())
 
 def examine(**config) -> dict[str, Finding]:
     """Return what the doctor finds, by check."""
-    findings = check_graph(DoctorConfig(seconds=config.pop('seconds', 1.5), **config))
+    findings = check_graph(DoctorConfig(seconds=config.pop('seconds', 1.0), **config))
     return {finding.check: finding for finding in findings}
 
 
@@ -123,7 +123,7 @@ def test_a_healthy_graph_has_nothing_that_fails(suite) -> None:
         assert findings[check].level is Level.OK, findings[check]
     for check in ('joint states', 'finger joints', 'controller input', 'gripper', 'clocks'):
         assert findings[check].level is Level.OK, findings[check]
-    assert findings['commander'].found == 'stopped: call the service start'
+    assert findings['commander'].found.endswith('call the service start')
     assert findings['image'].found == '64 x 64 rgb8'
     assert findings['controllers'].level is Level.SKIPPED
 

@@ -24,7 +24,8 @@ from vjepa_ros.doctor.config import DoctorConfig
 from vjepa_ros.samples import Arrivals, Samples
 
 NODES = ('encoder', 'goal', 'planner', 'commander')
-_DISCOVERY = 1.5  # [s]
+_QUIET = 1.0  # [s] without a new node after which all are taken to be discovered
+_DISCOVERY = 8.0  # [s] at most
 _ANSWER_TIMEOUT = 2.0  # [s]
 _ANYTHING = QoSProfile(
     reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE, depth=5
@@ -103,7 +104,7 @@ class Listener:
 
     def listen(self) -> None:
         """Find the topics, and take what comes for as long as the config says."""
-        self.spin(_DISCOVERY)
+        self._discover()
         config = self.config
         image = config.image_topic or self._used_by('encoder', Image, 'image')
         pose = config.pose_topic or self._used_by('planner', PoseStamped, 'current_pose')
@@ -123,6 +124,15 @@ class Listener:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
+
+    def _discover(self) -> None:
+        """Return when no more nodes appear; on a busy machine that takes a while."""
+        begin = changed = time.monotonic()
+        known: list[tuple[str, str]] = []
+        while (now := time.monotonic()) - changed < _QUIET and now - begin < _DISCOVERY:
+            self.spin(0.2)
+            if (found := sorted(self.node.get_node_names_and_namespaces())) != known:
+                known, changed = found, time.monotonic()
 
     def _stream(self, message: type, topic: str) -> Stream:
         stream = Stream(self.node.resolve_topic_name(topic))
@@ -164,6 +174,8 @@ class Listener:
 
     def parameter(self, node: str, name: str) -> Any:  # noqa: ANN401 - of any type
         """Return a parameter of one of our nodes; None if there is none, or no answer."""
+        if self.namespace not in self.nodes(node):
+            return None
         client = self.node.create_client(GetParameters, f'{node}/get_parameters')
         if not client.wait_for_service(_ANSWER_TIMEOUT):
             return None

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vjepa calibrate with the simulated arm: moves it within the gate, measures, refuses, holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from vjepa_ros.calibration import Calibrator
+from vjepa_ros.child_nodes.nodes import patient_parameters, start_nodes
+from vjepa_ros.child_nodes.processes import NodeProcesses
+
+pytest.importorskip('mujoco')
+
+COMMAND_LINE = 'import sys; from vjepa_planner.cli import main; sys.exit(main())'
+
+
+@pytest.fixture(scope='module')
+def arm(tiny_model, tmp_path_factory) -> Iterator[list[str]]:
+    """Let simulator and nodes run, stopped; return the command that calibrates them."""
+    folder = tmp_path_factory.mktemp('logs')
+    parameters = patient_parameters(str(tiny_model), 'torch', 'cpu', 'float32')
+    parameters['simulator']['image_size'] = 64
+    with NodeProcesses(folder) as processes:
+        start_nodes(processes, parameters, folder / 'parameters.yaml')
+        options = ['--model', str(tiny_model), '--device', 'cpu']
+        yield [sys.executable, '-c', COMMAND_LINE, 'calibrate', *options]
+
+
+def call(service: str) -> None:
+    """Be the operator."""
+    from std_srvs.srv import Trigger
+
+    with Calibrator('vjepa') as operator:
+        client = operator.client(Trigger, service)
+        operator.wait_for(operator.is_connected, 'connection', 90.0)
+        operator.call(client, Trigger.Request(), 30.0)
+
+
+def run(command: list[str], *arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_nothing_moves_unless_somebody_confirms(arm) -> None:
+    result = run(arm)
+    assert result.returncode == 1
+    assert 'nobody is there to confirm' in result.stderr
+
+
+def test_it_waits_for_the_operator_and_measures_what_was_executed(arm, tmp_path: Path) -> None:
+    file = tmp_path / 'pairs.json'
+    arguments = ['--yes', '--moves', '8', '--step', '0.03', '--json', str(file)]
+    arguments += ['--out', str(tmp_path / 'calibration.yaml')]
+    process = subprocess.Popen([*arm, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(3.0)
+    call('start')
+    output, errors = process.communicate(timeout=150)
+    pairs = json.loads(file.read_text())
+    executed = np.array(pairs['executed'])
+    assert executed.shape == np.array(pairs['inferred']).shape == (8, 3)
+    np.testing.assert_allclose(np.linalg.norm(executed, axis=1), 0.03, atol=0.006)
+    np.testing.assert_allclose(executed.sum(axis=0), 0.0, atol=0.006)
+    assert b'waiting for the operator' in output
+    # A model of random weights sees nothing of the moves.
+    assert process.returncode == 1, output
+    assert b'do not follow' in errors or b'ill-conditioned' in errors or b'see them' in errors
+    assert not (tmp_path / 'calibration.yaml').exists()
+
+
+def test_a_stop_in_the_middle_ends_it(arm, tmp_path: Path) -> None:
+    call('start')
+    arguments = ['--yes', '--moves', '40', '--out', str(tmp_path / 'calibration.yaml')]
+    process = subprocess.Popen(
+        [*arm, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+    )
+    time.sleep(12.0)
+    assert process.poll() is None, process.stderr.read()
+    call('stop')
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b'the commander was stopped' in errors
+    assert b'Traceback' not in errors
