@@ -33,6 +33,8 @@ from vjepa_ros.child_nodes.watcher import COMMANDER, NodeWatcher
 
 GOAL_ID = 'calibration'
 
+_PLANNER = 'planner'
+
 _TIMEOUT = 60.0  # [s] for what takes a second or two
 _OPERATOR_TIMEOUT = 600.0  # [s]
 _READY = (Status.IDLE, Status.HOLDING)
@@ -76,9 +78,10 @@ class Calibrator(NodeWatcher):
             NodesError: Something that is needed does not run, or the operator does not come.
         """
         self.wait_for(self.is_connected, 'connection to the nodes, camera and arm', _TIMEOUT)
-        self.wait_for(lambda: COMMANDER in self.statuses, 'word of the commander', _TIMEOUT)
+        for name in (COMMANDER, _PLANNER):
+            self.wait_for(lambda name=name: name in self.statuses, f'word of {name}', _TIMEOUT)
         self.call(self._clear_goal, Trigger.Request(), _TIMEOUT)
-        self.wait_for(lambda: not self.statuses['planner'].goal_id, 'idle planner', _TIMEOUT)
+        self.wait_for(lambda: not self.statuses[_PLANNER].goal_id, 'idle planner', _TIMEOUT)
         if self.statuses[COMMANDER].state in _STOPPED:
             say('waiting for the operator: call the service start')
         self.wait_for(
