@@ -244,10 +244,13 @@ class CommandGate:
         self._now = max(self._now, now)
 
     def _advance(self, passed: int) -> None:
-        """Let time pass for the motion, unless its first target, the start, was not sent yet."""
-        if self._sent is None or (self._hand is not None and self._hand.busy):
-            return  # the gripper has a timeout of its own
-        self._elapsed += min(passed, LONGEST_TICK)
+        """Let time pass for the motion; one that is new begins where the arm is now."""
+        if self._sent is None:
+            assert self._arm.pose is not None
+            assert self._motion is not None
+            self._begin(self._arm.pose, self._motion.target)
+        elif self._hand is None or not self._hand.busy:  # which has a timeout of its own
+            self._elapsed += min(passed, LONGEST_TICK)
 
     def _follow(self, now: int) -> None:
         """Send the next target of the motion; end the motion, or hold when it goes wrong."""
@@ -277,7 +280,7 @@ class CommandGate:
         if grip is not None and self._hand is not None:
             self._hand.move(*grip)
         if self._hand is None or not self._hand.busy:
-            self.state = GateState.IDLE
+            self.state, self._motion, self._sent = GateState.IDLE, None, None
             self._settle(now)
 
     def _watch(self, now: int) -> None:
@@ -339,15 +342,17 @@ class CommandGate:
 
     def _go(self, measured: Pose, target: Pose) -> None:
         """Begin a motion at the measured pose, or continue the present one to another target."""
-        if self.state is GateState.EXECUTING and self._sent is not None:
-            assert self._motion is not None
-            elapsed = self._elapsed / _SECOND
-            self._motion = self._motion.redirected(target, elapsed, self.config)
-        else:
-            streaming = self.config.mode == 'streaming'
-            self._motion = Trajectory(measured, target, self.config, redirectable=streaming)
-            self._elapsed, self._sent = 0, None
+        if self._motion is None or self._sent is None:
+            self._begin(measured, target)
+            return
+        self._motion = self._motion.redirected(target, self._elapsed / _SECOND, self.config)
         self._deadline = self._motion.duration + self.config.settle_timeout
+
+    def _begin(self, measured: Pose, target: Pose) -> None:
+        streaming = self.config.mode == 'streaming'
+        self._motion = Trajectory(measured, target, self.config, redirectable=streaming)
+        self._deadline = self._motion.duration + self.config.settle_timeout
+        self._elapsed, self._sent = 0, None
 
     def _hold_as(self, state: GateState, reason: str) -> None:
         """Enter a state in which arm and gripper hold; the target is set only if that is new."""

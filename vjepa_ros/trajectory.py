@@ -110,6 +110,8 @@ class Trajectory:
 
     def at(self, elapsed: float) -> Pose:
         """Return the pose after ``elapsed`` seconds: the start before 0, the target at the end."""
+        if elapsed <= 0.0:
+            return self._start
         if elapsed >= self.duration:
             return self.target
         return _moved(self._start, self._strokes, elapsed)
