@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 import math
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
             'its repository.'
         )
     _confirm(options)
-    samples = import_module(_CALIBRATION).measure(options, print)
+    samples = import_module(_CALIBRATION).measure(options, partial(print, flush=True))
     return _report(options, *samples)
 
 
