@@ -110,7 +110,7 @@ setup(
     packages=find_packages(include=['vjepa_planner*', 'vjepa_ros*']),
     package_data={'vjepa_planner': ['py.typed'], 'vjepa_ros': ['py.typed']},
     data_files=data_files,
-    install_requires=['numpy>=1.26', 'opencv-python-headless>=4.6', 'tqdm>=4.60'],
+    install_requires=['numpy>=1.26', 'opencv-python-headless>=4.6', 'pyyaml>=6.0', 'tqdm>=4.60'],
     extras_require={
         'torch': TORCH,
         'onnxruntime': ONNXRUNTIME,

@@ -25,9 +25,19 @@ LIBRARIES = ('vjepa_planner', 'vjepa_ros')
 INTERFACES = [ROOT / 'vjepa_msgs', *sorted((ROOT / 'test' / 'interfaces').glob('*_msgs'))]
 
 # Imported where they are installed; the nodes say so where they are not.
-OPTIONAL_ROS_PACKAGES = {'franka_msgs', 'control_msgs', 'moveit_msgs'}
+OPTIONAL_ROS_PACKAGES = {
+    'control_msgs',
+    'controller_manager_msgs',
+    'franka_msgs',
+    'moveit_msgs',
+}
 ROS_PACKAGE = re.compile(r'rclpy|ament_index_python|launch|launch_ros|\w+_(msgs|srvs|interfaces)')
-DISTRIBUTIONS = {'cv2': 'opencv-python-headless', 'mujoco': 'mujoco-core', 'onnx_ir': 'onnx-ir'}
+DISTRIBUTIONS = {
+    'cv2': 'opencv-python-headless',
+    'mujoco': 'mujoco-core',
+    'onnx_ir': 'onnx-ir',
+    'yaml': 'pyyaml',
+}
 
 installed = pytest.mark.skipif(
     not (SITE_PACKAGES / 'vjepa_ros').is_dir(), reason='vjepa_ros is not installed: make setup'

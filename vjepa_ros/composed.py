@@ -12,8 +12,9 @@ from vjepa_ros.node import VjepaNode
 from vjepa_ros.planner_node import PlannerNode
 from vjepa_ros.spin import run
 
-# One for each node's callbacks, and those that wait: encode, the goal's services, its answers.
-_THREADS = 6
+# One for each node's callbacks, and those that wait: encode, the goal's services, its answers, and
+# two goals of pursue_goal.
+_THREADS = 8
 
 
 def make_nodes() -> Sequence[VjepaNode]:

@@ -14,8 +14,6 @@ import time
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
-from rclpy.qos import qos_policy_name_from_kind
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -31,6 +29,7 @@ from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
+_SECOND = 1_000_000_000  # [ns]
 _SILENCE_CHECK = 0.1  # [s]
 
 
@@ -85,7 +84,6 @@ class EncoderNode(VjepaNode):
             self._on_image,
             qos.IMAGE,
             qos_overriding_options=qos.OVERRIDABLE,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
         )
         self.create_timer(
             _SILENCE_CHECK, self._notice_silence, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -101,13 +99,6 @@ class EncoderNode(VjepaNode):
         if self._owns_model:
             self.model.close()
 
-    def _on_incompatible(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        self.status.reject(
-            f'a camera on the topic image has another quality of service ({policy}), so that '
-            'nothing of it arrives. Set qos_overrides of one of the two.'
-        )
-
     def _notice_silence(self) -> None:
         """Say so when images stay away that came before."""
         silence = time.monotonic() - self._last_image
@@ -118,9 +109,12 @@ class EncoderNode(VjepaNode):
 
     def _on_image(self, message: Image) -> None:
         now = self._last_image = time.monotonic()
-        if now - self._last_put >= 1.0 / self._config.value.max_rate:
-            self._last_put = now
-            self._slot.put(message)
+        if now - self._last_put < 1.0 / self._config.value.max_rate:
+            self.diagnostics.count('images beyond max_rate')
+            return
+        self._last_put = now
+        if self._slot.put(message):
+            self.diagnostics.count('images overtaken by a newer one')
 
     def _encode_newest(self, message: Image) -> None:
         try:
@@ -131,6 +125,8 @@ class EncoderNode(VjepaNode):
             self.status.reject(f'image refused: {error}')
             return
         self._publisher.publish(embedding)
+        age = self.get_clock().now().nanoseconds - self._last_stamp
+        self.diagnostics.latency('image to embedding', age / _SECOND)
         self.status.accept()
         self.status.update(state=Status.EXECUTING, reason='')
 
@@ -147,7 +143,8 @@ class EncoderNode(VjepaNode):
         if watched:
             config = self._config.value
             self._watch.check(image, time.monotonic(), config.frozen_after, config.min_contrast)
-        embedding = self.model.world_model.encode(image[None])[0]
+        with self.diagnostics.timing('encode'):
+            embedding = self.model.world_model.encode(image[None])[0]
         return conversions.embedding_to_message(embedding, self.model.name, message.header)
 
     def _on_encode(self, request: Encode.Request, response: Encode.Response) -> Encode.Response:

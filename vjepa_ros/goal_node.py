@@ -10,9 +10,10 @@ and a callback group other than that of the client whose answer they wait for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import hashlib
+from itertools import count
 import threading
 import time
 
@@ -24,11 +25,12 @@ from std_srvs.srv import Trigger
 from vjepa_msgs.msg import Embedding, Goal, Plan, Status, SubGoal
 from vjepa_msgs.srv import Encode, SetGoalImage, SetGoalSequence
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
-from vjepa_planner.goal_sequence import GoalSequence
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
+from vjepa_ros.goal_pursuit import GoalPursuit
 from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
+from vjepa_ros.pursue_goal_server import PursueGoalServer
 from vjepa_ros.sequence_pursuit import (
     check_sequence,
     make_sequence,
@@ -38,7 +40,9 @@ from vjepa_ros.sequence_pursuit import (
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
-COMMANDER = 'commander'
+COMMANDER, PLANNER = 'commander', 'planner'
+THREADS = 5
+"""Of the executor: messages, the encoder's answers, one service, two goals of the action."""
 _CLOSING_LATENCY = 0.2  # [s] until a service that waits notices that the process ends
 
 
@@ -55,6 +59,12 @@ class GoalConfig:
         minimum=0.01,
         maximum=60.0,
     )
+    min_goal_interval: float = setting(
+        0.1,
+        'A goal replaces another at most this often; one that comes earlier waits [s]',
+        minimum=0.0,
+        maximum=10.0,
+    )
 
 
 class GoalNode(VjepaNode):
@@ -65,11 +75,12 @@ class GoalNode(VjepaNode):
         super().__init__('goal')
         self._config = ConfigParameters(self, GoalConfig())
         self._goal_id = ''
-        self._count = 0
+        self._numbers = count(1)
+        self._last_change = 0.0  # steady time of the last goal [s]
         self._lock = threading.Lock()  # guards the goals in force
         self._goals: list[Goal] = []
         self._pursuit: SequencePursuit | None = None
-        self._motions: int | None = None  # that the commander has begun
+        self._commander: Status | None = None  # the newest
         self._newest_image: Image | None = None
         self._publisher = self.create_publisher(
             Goal, 'goal', qos.GOAL, qos_overriding_options=qos.OVERRIDABLE
@@ -78,6 +89,7 @@ class GoalNode(VjepaNode):
             (Image, 'image', self._on_image, qos.IMAGE),
             (Status, 'status', self._on_status, qos.ALL_STATUS),
             (Plan, 'plan', self._on_plan, qos.RESULT),
+            (Embedding, 'embedding', self._on_embedding, qos.RESULT),
         ):
             self.create_subscription(
                 message, topic, callback, profile, qos_overriding_options=qos.OVERRIDABLE
@@ -91,8 +103,10 @@ class GoalNode(VjepaNode):
             (SetGoalSequence, 'set_goal_sequence', self._on_set_goal_sequence),
             (Trigger, 'capture_goal', self._on_capture_goal),
             (Trigger, 'end_goal_sequence', self._on_end_goal_sequence),
+            (Trigger, 'clear_goal', self._on_clear_goal),
         ):
             self.create_service(service, name, answer, callback_group=requests)
+        self._pursue_goal = PursueGoalServer(self)
         self.status.update(
             state=Status.WAITING,
             reason='no goal set: call set_goal_image, set_goal_sequence or capture_goal',
@@ -105,7 +119,7 @@ class GoalNode(VjepaNode):
         self, request: SetGoalImage.Request, response: SetGoalImage.Response
     ) -> SetGoalImage.Response:
         try:
-            self._put_in_force([self._encoded_goal(_requested_image(request))])
+            self.put_in_force([self.encoded_goal(requested_image(request))])
             response.success = True
             response.message = f'goal {self._goal_id} is in force.'
         except VjepaPlannerError as error:
@@ -117,7 +131,7 @@ class GoalNode(VjepaNode):
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         try:
-            self._put_in_force([self._encoded_goal(self._present_image())])
+            self.put_in_force([self.encoded_goal(self._present_image())])
             response.success = True
             response.message = f'goal {self._goal_id} is in force.'
         except VjepaPlannerError as error:
@@ -129,12 +143,14 @@ class GoalNode(VjepaNode):
     ) -> SetGoalSequence.Response:
         try:
             check_sequence(request.sub_goals)
-            goals = []
-            for index, part in enumerate(request.sub_goals):
-                with naming(index):
-                    goals.append(self._encoded_goal(_requested_image(part)))
-            sequence = make_sequence(goals, request.sub_goals)
-            self._put_in_force(goals, sequence, withdraw_last=request.withdraw_last)
+            goals = self.encoded_goals(request.sub_goals)
+            motions = self._commander.accepted if self._commander else None
+            pursuit = SequencePursuit(
+                make_sequence(goals, request.sub_goals),
+                motions,
+                withdraw_last=request.withdraw_last,
+            )
+            self.put_in_force(goals, pursuit)
             response.success = True
             response.goal_ids = [goal.goal_id for goal in goals]
             response.message = f'{len(goals)} goals, {response.goal_ids[0]} is in force.'
@@ -146,6 +162,9 @@ class GoalNode(VjepaNode):
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         with self._lock:
+            if isinstance(self._pursuit, GoalPursuit):
+                response.message = 'the action pursue_goal is at work: cancel it, or clear_goal.'
+                return response
             response.success = self._pursuit is not None
             self._pursuit = None
             self.status.update(reason='')
@@ -156,19 +175,60 @@ class GoalNode(VjepaNode):
         )
         return response
 
+    def _on_clear_goal(
+        self, _request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        with self._lock:
+            if self._pursuit is not None:
+                self._pursuit.end('clear_goal was called')
+            self._pursuit = None
+            self._withdraw_goal('no goal set: it was cleared')
+        response.success = True
+        response.message = 'no goal is in force; the arm finishes its step and rests.'
+        return response
+
     def _on_status(self, message: Status) -> None:
         if message.node == COMMANDER:
-            self._motions = message.accepted
+            self._commander = message
             self._go_on(lambda pursuit: pursuit.take_status(message))
+        elif message.node == PLANNER and self._pursuit is not None:
+            self._pursuit.take_planner_status(message)
 
     def _on_plan(self, message: Plan) -> None:
         self._go_on(lambda pursuit: pursuit.take_plan(message))
+
+    def _on_embedding(self, message: Embedding) -> None:
+        try:
+            self._go_on(lambda pursuit: pursuit.take_embedding(message))
+        except InvalidInputError as error:
+            self.status.reject(f'embedding refused: {error}')
 
     def _go_on(self, take: Callable[[SequencePursuit], bool]) -> None:
         """Put the next goal of a sequence in force if the pursuit says so of what it takes."""
         with self._lock:
             if self._pursuit is not None and take(self._pursuit):
                 self._publish_goal()
+
+    # -- for pursue_goal -----------------------------------------------------------------------
+
+    @property
+    def commander(self) -> Status | None:
+        """What the commander said last; None before it said anything."""
+        return self._commander
+
+    def change(self, pursuit: GoalPursuit, how: Callable[[], bool]) -> None:
+        """End a pursuit, and withdraw its goal if that says so and it is still in force."""
+        with self._lock:
+            if how() and pursuit is self._pursuit:
+                self._publish_goal()
+
+    def release(self, pursuit: GoalPursuit) -> None:
+        """Forget a pursuit that is over."""
+        with self._lock:
+            if pursuit is self._pursuit:
+                self._pursuit = None
+
+    # -- encoding ------------------------------------------------------------------------------
 
     def _present_image(self) -> Image:
         message = self._newest_image
@@ -179,30 +239,31 @@ class GoalNode(VjepaNode):
         check_age('the camera image', stamp, now, self._config.value.image_max_age)
         return message
 
-    def _encoded_goal(self, image: Image) -> Goal:
+    def encoded_goals(self, sub_goals: Sequence[SubGoal]) -> list[Goal]:
+        """Return the images of sub-goals as goals, or raise and change nothing in force."""
+        goals = []
+        for index, part in enumerate(sub_goals):
+            with naming(index):
+                goals.append(self.encoded_goal(requested_image(part)))
+        return goals
+
+    def encoded_goal(self, image: Image) -> Goal:
         """Return an image as a goal with a new name, or raise and change nothing in force."""
         pixels = conversions.image_from_message(image)
         embedding = self._encoded(image)
         conversions.embedding_from_message(embedding)  # raises if the encoder sent nonsense
-        self._count += 1
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=4).hexdigest()
-        return Goal(goal_id=f'goal-{self._count}-{digest}', embedding=embedding)
+        return Goal(goal_id=f'goal-{next(self._numbers)}-{digest}', embedding=embedding)
 
-    def _put_in_force(
-        self,
-        goals: list[Goal],
-        sequence: GoalSequence | None = None,
-        *,
-        withdraw_last: bool = False,
-    ) -> None:
-        """Replace what is in force by a goal, or by those of a sequence."""
+    def put_in_force(self, goals: list[Goal], pursuit: SequencePursuit | None = None) -> None:
+        """Replace what is in force by a goal, or by those of a pursuit."""
+        interval = self._config.value.min_goal_interval
+        self.closing.wait(max(0.0, self._last_change + interval - time.monotonic()))
+        self._last_change = time.monotonic()
         with self._lock:
-            self._goals = goals
-            self._pursuit = None
-            if sequence:
-                self._pursuit = SequencePursuit(
-                    sequence, self._motions, withdraw_last=withdraw_last
-                )
+            if self._pursuit is not None:
+                self._pursuit.end(f'{goals[0].goal_id} replaced it')
+            self._goals, self._pursuit = goals, pursuit
             self._publish_goal()
         self.status.accept()
 
@@ -225,7 +286,9 @@ class GoalNode(VjepaNode):
 
     def _withdraw_goal(self, reason: str) -> None:
         """Let no goal be in force; the lock is held."""
-        self._goal_id, self._goals, self._pursuit = '', [], None
+        self._goal_id, self._goals = '', []
+        if self._pursuit is not None and self._pursuit.is_over:
+            self._pursuit = None
         self._publisher.publish(Goal(header=Header(stamp=self.get_clock().now().to_msg())))
         self.status.update(state=Status.WAITING, reason=reason, goal_id='')
 
@@ -258,7 +321,7 @@ class GoalNode(VjepaNode):
         return message
 
 
-def _requested_image(request: SetGoalImage.Request | SubGoal) -> Image:
+def requested_image(request: SetGoalImage.Request | SubGoal) -> Image:
     """Return the image of a request: the one in it, or the one in the file that it names."""
     has_image = request.image.height > 0 or request.image.width > 0 or len(request.image.data) > 0
     if has_image == bool(request.path):
@@ -271,4 +334,4 @@ def _requested_image(request: SetGoalImage.Request | SubGoal) -> Image:
 
 def main() -> int:
     """Run the node as a process."""
-    return run(lambda: [GoalNode()], threads=3)
+    return run(lambda: [GoalNode()], threads=THREADS)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+import math
+from pathlib import Path
 import time
 from typing import Any
 
@@ -20,8 +22,9 @@ from std_msgs.msg import Float64, Header
 from vjepa_msgs.msg import Embedding, Status
 from vjepa_msgs.msg import Goal as GoalMessage
 from vjepa_msgs.msg import Plan as PlanMessage
-from vjepa_planner import Goal, ModelPredictiveController, Observation
-from vjepa_planner.errors import VjepaPlannerError
+from vjepa_planner import Goal, ModelPredictiveController, Observation, Plan
+from vjepa_planner.calibration import Calibration, read_calibration
+from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.planners import make_planner, make_recommended_planner
 from vjepa_planner.robots.hand_frames import FrameChange
 from vjepa_ros import conversions, qos
@@ -33,6 +36,7 @@ from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
 COMMANDER = 'commander'
+_SECOND = 1_000_000_000  # [ns]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,17 @@ class PlannerChoice:
     name: str = setting('cem', 'Planner: cem, random', read_only=True)
     seed: int = setting(
         0, 'Seed of its randomness, which begins anew when it is set', minimum=0, maximum=2**31
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectionConfig:
+    """What is done to plans before they are published."""
+
+    calibration_file: str = setting(
+        '',
+        'File of `vjepa calibrate` whose map is applied to planned displacements; empty: none',
+        read_only=True,
     )
 
 
@@ -67,6 +82,7 @@ class PlannerNode(VjepaNode):
         self._config = ConfigParameters(self, PlannerInputsConfig(), '', self._configure)
         self._model = model or Model(self)
         self._owns_model = model is None
+        self._calibration = self._read_calibration()
         self._declare_planner()
         self._inputs = PlannerInputs(
             self._config.value, self._model.name, self._model.world_model.embedding_shape
@@ -98,6 +114,25 @@ class PlannerNode(VjepaNode):
                 f'the model predicts the motion of {config.ee_frame}, current_pose measures '
                 f'{self._config.value.ee_frame}: states and actions are converted'
             )
+
+    def _read_calibration(self) -> Calibration | None:
+        """Return the map of the parameter ``calibration_file``, if there is one.
+
+        Raises:
+            VjepaPlannerError: It cannot be read, or was made with another model.
+        """
+        path = ConfigParameters(self, CorrectionConfig()).value.calibration_file
+        if not path:
+            return None
+        calibration = read_calibration(Path(path).expanduser())
+        if calibration.model != self._model.name:
+            raise InvalidInputError(
+                f'calibration_file {path} is of model {calibration.model!r}, the planner uses '
+                f'{self._model.name!r}. Calibrate again.'
+            )
+        degrees = math.degrees(calibration.rotation)
+        self.get_logger().info(f'plans are turned by {degrees:.1f} degrees: {path}')
+        return calibration
 
     def _make_controller(self) -> None:
         settings = {
@@ -174,7 +209,10 @@ class PlannerNode(VjepaNode):
             plan = self._controller.plan(seen, job.goal)
             plan = replace(plan, actions=self._frames.measured_actions(state, plan.actions))
             if self._inputs.goal is not job.goal:
+                self.diagnostics.count('plans for a goal that was replaced')
                 return  # another goal is in force by now: nothing moves towards the old one
+            if self._calibration is not None:
+                plan = self._calibration.corrected_plan(plan)
             self._inputs.plan_sent(job.stamp, time.monotonic_ns())
             header = Header(
                 stamp=conversions.stamp_from_nanoseconds(job.stamp),
@@ -182,11 +220,19 @@ class PlannerNode(VjepaNode):
             )
             self._plan_publisher.publish(conversions.plan_to_message(plan, state, header))
             self._energy_publisher.publish(Float64(data=plan.current_energy))
+            self._diagnose(plan, job.stamp)
             self.status.accept()
         except (VjepaPlannerError, RuntimeError) as error:
             self.status.reject(f'planning failed: {error}')
         finally:
             self._busy = False
+
+    def _diagnose(self, plan: Plan, stamp: int) -> None:
+        age = self.get_clock().now().nanoseconds - stamp
+        self.diagnostics.latency('plan', plan.duration)
+        self.diagnostics.latency('image to plan', age / _SECOND)
+        self.diagnostics.value('energy', plan.current_energy)
+        self.diagnostics.value('predicted energy', plan.energy)
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from vjepa_msgs.msg import Embedding, Plan, Status
 from vjepa_msgs.msg import Goal as GoalMessage
-from vjepa_msgs.msg import Plan, Status
 from vjepa_msgs.msg import SubGoal as SubGoalMessage
 from vjepa_planner import Goal
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
@@ -56,6 +56,26 @@ def naming(index: int) -> Iterator[None]:
         raise InvalidInputError(f'sub_goals[{index}]: {error}') from error
 
 
+class MotionCounter:
+    """Counts the motions that the commander begins."""
+
+    def __init__(self, motions: int | None) -> None:
+        """Begin.
+
+        Args:
+            motions: How many it has begun so far; None if it was not heard yet.
+        """
+        self._motions = motions
+
+    def begun(self, message: Status) -> int:
+        """Return how many have begun since the status before."""
+        before = message.accepted - 1 if self._motions is None else self._motions
+        if message.accepted < before:
+            before = 0  # it has been started again
+        self._motions = message.accepted
+        return message.accepted - before
+
+
 class SequencePursuit:
     """Counts the actions of each sub-goal, and compares energies with its threshold.
 
@@ -76,7 +96,7 @@ class SequencePursuit:
         self.withdraw_last = withdraw_last
         self._sequence = sequence
         self._progress = Progress()
-        self._motions = motions
+        self._motions = MotionCounter(motions)
 
     @property
     def index(self) -> int:
@@ -87,6 +107,11 @@ class SequencePursuit:
     def is_done(self) -> bool:
         """Whether every sub-goal has been pursued."""
         return self._sequence.is_done(self._progress)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more has to be seen or heard."""
+        return self.is_done
 
     def describe(self) -> str:
         """Return how far it is, in words."""
@@ -101,14 +126,13 @@ class SequencePursuit:
 
         A motion counts when it begins, for the goal that its plan was made for.
         """
-        before = message.accepted - 1 if self._motions is None else self._motions
-        if message.accepted < before:
-            before = 0  # it has been started again
-        self._motions = message.accepted
-        begun = message.accepted - before
+        begun = self._motions.begun(message)
         if begun == 0 or message.goal_id != self._goal_id:
             return False
         return self._advance(self._sequence.advance(self._progress, actions=begun))
+
+    def take_planner_status(self, message: Status) -> None:
+        """Take what the planner says, of which a sequence makes nothing."""
 
     def take_plan(self, message: Plan) -> bool:
         """Take a plan with the energy of the present image; return whether that is low enough."""
@@ -116,6 +140,13 @@ class SequencePursuit:
             return False
         energy = message.current_energy
         return self._advance(self._sequence.advance(self._progress, energy=energy))
+
+    def take_embedding(self, _message: Embedding) -> bool:
+        """Take the embedding of the present image, of which a sequence makes nothing."""
+        return False
+
+    def end(self, reason: str) -> None:
+        """Be told that other goals, or none, are in force now."""
 
     @property
     def _goal_id(self) -> str:

@@ -29,6 +29,10 @@ class StatusReporter:
         # Steady: the heart beats on while the clock of a simulation stands still.
         node.create_timer(_HEARTBEAT, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    def current(self) -> Status:
+        """Return what is said at present; not to be changed."""
+        return self._message
+
     def update(self, **fields: object) -> None:
         """Set fields of the status, and publish it if that changes it."""
         with self._lock:

@@ -121,11 +121,13 @@ class Slot(Generic[Item]):
         self._work = work
         self._items: list[Item] = []
 
-    def put(self, item: Item) -> None:
-        """Store an item in place of the one that waits, if any."""
+    def put(self, item: Item) -> bool:
+        """Store an item in place of the one that waits; return whether there was one."""
         with self._condition:
+            replaced = bool(self._items)
             self._items = [item]
             self._condition.notify()
+        return replaced
 
     def take(self) -> Callable[[], None] | None:
         """Return the work on the item that waits, or None; called with the condition held."""

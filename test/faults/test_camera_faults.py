@@ -177,7 +177,7 @@ def test_case_09_quality_of_service(scene, tiny_model, reaction) -> None:
     )
     began = time.monotonic()
     scene.graph.start(EncoderNode(), threads=2)
-    scene.graph.wait_for_status('encoder', Status.WAITING, 'RELIABILITY')
+    scene.graph.wait_for_status('encoder', Status.WAITING, 'policy reliability is incompatible')
     reaction('start of the encoder to status', time.monotonic() - began, 2.0)
 
 

@@ -15,6 +15,8 @@ from vjepa_planner.cli import main
 
 COMMANDS = [
     ['demo'],
+    ['doctor'],
+    ['calibrate'],
     ['encode'],
     ['plan'],
     ['energy'],

@@ -12,8 +12,11 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Header
 
 from vjepa_msgs.msg import Embedding, Goal, Plan, Status
-from vjepa_planner import geometry, load_world_model
-from vjepa_planner.errors import InvalidInputError
+from vjepa_planner import geometry, load_world_model, ModelPredictiveController, Observation
+from vjepa_planner import Goal as VjepaGoal
+from vjepa_planner.calibration import Calibration, write_calibration
+from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
+from vjepa_planner.planners import make_recommended_planner
 from vjepa_planner.robots.hand_frames import FrameChange
 from vjepa_ros import conversions, qos
 from vjepa_ros.planner_node import PlannerNode
@@ -238,3 +241,45 @@ def test_states_and_actions_are_those_of_the_measured_frame(graph, tiny_model) -
     np.testing.assert_allclose(message.state, STATE, atol=1e-9)
     change = FrameChange('fr3_link8', 'fr3_hand_tcp')
     np.testing.assert_allclose(seen[0], change.model_state(STATE), atol=1e-9)
+
+
+def write_map(folder, model: str = 'tiny'):
+    """Write a calibration that turns by a quarter and stretches, and return it and its file."""
+    calibration = Calibration(
+        matrix=np.array([[0.0, 1.5], [-1.5, 0.0]]),
+        residual=0.01,
+        condition_number=1.0,
+        samples=16,
+        model=model,
+    )
+    write_calibration(folder / 'calibration.yaml', calibration)
+    return calibration, str(folder / 'calibration.yaml')
+
+
+def test_a_calibration_file_turns_what_is_planned(graph, tiny_model, tmp_path) -> None:
+    calibration, file = write_map(tmp_path)
+    parameters = {'model': str(tiny_model), 'device': 'cpu', 'calibration_file': file}
+    ages = {'image_max_age': 20.0, 'state_max_age': 20.0, 'answer_timeout': 60.0}
+    graph.begin(planner=parameters | ages)
+    graph.start(PlannerNode())
+    surroundings = Surroundings(graph, tiny_model)
+    surroundings.set_goal()
+    actions = conversions.actions_from_message(surroundings.plan())
+    world_model = load_world_model(tiny_model, device='cpu')
+    controller = ModelPredictiveController(
+        world_model, make_recommended_planner(world_model.config.planner), 0
+    )
+    plan = controller.plan(
+        Observation(embedding=surroundings.now_embedding, state=STATE),
+        VjepaGoal(embedding=surroundings.goal_embedding),
+    )
+    np.testing.assert_allclose(actions, calibration.corrected(plan.actions), atol=1e-6)
+    assert np.abs(actions - plan.actions).max() > 0.001
+
+
+def test_a_calibration_of_another_model_is_refused(graph, tiny_model, tmp_path) -> None:
+    _, file = write_map(tmp_path, model='another')
+    parameters = {'model': str(tiny_model), 'device': 'cpu', 'calibration_file': file}
+    graph.begin(planner=parameters)
+    with pytest.raises(VjepaPlannerError, match="of model 'another', the planner uses 'tiny'"):
+        PlannerNode()

@@ -12,9 +12,11 @@ import sys
 from typing import Any, NoReturn
 
 from vjepa_planner.cli import (
+    calibrate,
     collect,
     data,
     demo,
+    doctor,
     encode,
     energy,
     evaluate,
@@ -25,7 +27,20 @@ from vjepa_planner.cli import (
 )
 from vjepa_planner.errors import VjepaPlannerError
 
-_COMMANDS = (demo, encode, plan, energy, evaluate, models, export, collect, data, train)
+_COMMANDS = (
+    demo,
+    doctor,
+    calibrate,
+    encode,
+    plan,
+    energy,
+    evaluate,
+    models,
+    export,
+    collect,
+    data,
+    train,
+)
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141  # as of a program that SIGPIPE ends
 # OpenCV and its FFmpeg would print lines of their own beside ours about files they cannot read.

@@ -42,18 +42,19 @@ class NodeWatcher:
         statuses: The newest status of each node.
     """
 
-    def __init__(self, name: str, check: Callable[[], None]) -> None:
+    def __init__(self, name: str, check: Callable[[], None], namespace: str = NAMESPACE) -> None:
         """Join the graph.
 
         Args:
             name: Of this node.
             check: Called regularly; what it raises ends whatever is waited for.
+            namespace: Of the nodes.
         """
         self._check = check
         self.statuses: dict[str, Status] = {}
         # Ctrl-C is the business of this process, not of rclpy: the nodes are to be ended in order.
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node(name, namespace=NAMESPACE)
+        self._node = rclpy.create_node(name, namespace=namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._subscriptions: list[Any] = []
