@@ -91,7 +91,7 @@ class CommanderNode(VjepaNode):
         # Steady unless the time is simulated: the clock of the machine may be set back.
         simulated = self.get_parameter('use_sim_time').value
         clock = self.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / config.command_rate, self._on_tick, clock=clock)
+        self._timer = self.create_timer(1.0 / config.command_rate, self._on_tick, clock=clock)
 
     def close(self) -> None:
         """Leave the arm at rest."""
@@ -137,21 +137,30 @@ class CommanderNode(VjepaNode):
         except InvalidInputError as error:
             self._gate.refuse(str(error), stamp)
         else:
-            self._gate.submit(step, self._now())
+            if self._gate.submit(step, self._now()):
+                self._tick_at_once()
         if self._gate.rejected > rejected:
             self.get_logger().error(self._gate.reason, throttle_duration_sec=1.0)
         self._report()
+
+    def _tick_at_once(self) -> None:
+        """Send the first target of a plan now; the next one follows a period later."""
+        self._timer.reset()
+        self._on_tick()
 
     def _on_tick(self) -> None:
         try:
             self._check_other_publishers()
         except InvalidInputError as error:
             self._gate.fault(str(error))
-        self._gate.tick(self._now())
+        now = self._now()
+        self._interface.stamp = conversions.stamp_from_nanoseconds(now)
+        self._gate.tick(now)
         moving = self._gate.state is GateState.EXECUTING
         trouble = self._interface.update(self._gate.measured, moving)
         if moving and trouble:
             self._gate.hold(trouble)
+        self._interface.stamp = None
         self._report()
 
     def _start(self) -> None:
