@@ -4,9 +4,9 @@
     python benchmarks/command_latency.py --blocks 10
 
 Encoder, goal, planner and commander run as processes, as planner.launch.py starts them, in
-streaming mode; an arm that obeys at once runs beside them. This process is the camera: it publishes
-640 x 480 rgb8 at 30 Hz over DDS, and takes the targets. What is measured, for every image of which
-came a plan that the commander took:
+streaming mode; an arm that obeys at once runs beside them. This process is the camera: it
+publishes 640 x 480 rgb8 at 30 Hz over DDS, and takes the targets. What is measured, for every
+image of which came a plan that the commander took:
 
 - *all*: from just before the image is published to when its first target has arrived here;
 - *own*: all, less the time of the encoder network and the time of the planner's search, which are
@@ -170,7 +170,7 @@ class Camera:
 
 
 class CpuClock:
-    """Adds up the processor time [s] that processes use while it is entered: whatever else runs."""
+    """Adds up the processor time [s] of processes while it is entered, whatever else runs."""
 
     def __init__(self, pids: list[int]) -> None:
         """Watch these processes."""

@@ -8,6 +8,7 @@ and sends. All processes of a machine have the same steady clock, so their times
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 import json
 from pathlib import Path
@@ -126,10 +127,8 @@ def relay() -> int:
     node.create_subscription(
         Image, 'relay/image', lambda image: answers.publish(image.header), qos.IMAGE
     )
-    try:
+    with suppress(KeyboardInterrupt):
         rclpy.spin(node)
-    except KeyboardInterrupt:
-        pass
     return 0
 
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node ``encoder``: images in, embeddings out; and a service for single images.
 
-A second thread of the executor answers the service, which waits for the model's worker; the
-heartbeat and the images must not wait with it.
+The service waits for the model's worker without holding up the thread of the executor: heartbeat
+and images go on, and no hand-over to another thread delays them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -147,11 +148,17 @@ class EncoderNode(VjepaNode):
             embedding = self.model.world_model.encode(image[None])[0]
         return conversions.embedding_to_message(embedding, self.model.name, message.header)
 
-    def _on_encode(self, request: Encode.Request, response: Encode.Response) -> Encode.Response:
+    async def _on_encode(
+        self, request: Encode.Request, response: Encode.Response
+    ) -> Encode.Response:
         timeout = self._config.value.encode_timeout
+        deadline = time.monotonic() + timeout
         try:
             future = self.model.worker.request(lambda: self._encoded(request.image))
-            response.embedding = future.result(timeout)
+            future.add_done_callback(self._wake)
+            while not future.done() and time.monotonic() < deadline:
+                await _NextRound()
+            response.embedding = future.result(0.0)
             response.success = True
         except FutureTimeoutError:
             future.cancel()
@@ -162,7 +169,19 @@ class EncoderNode(VjepaNode):
             response.message = str(error)
         return response
 
+    def _wake(self, _future: object) -> None:
+        """Let the executor look at what waits for the model."""
+        if self.executor is not None:
+            self.executor.wake()
+
+
+class _NextRound:
+    """Awaited in a callback, it lets the executor do what else is there to do."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
 
 def main() -> int:
     """Run the node as a process."""
-    return run(lambda: [EncoderNode()], threads=2)
+    return run(lambda: [EncoderNode()])

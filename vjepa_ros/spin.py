@@ -72,6 +72,7 @@ def end(executor: Executor, nodes: Sequence[VjepaNode]) -> None:
     """Close the nodes, let their callbacks finish, and destroy them."""
     for node in nodes:
         node.close()
+    executor.spin_once(timeout_sec=0.0)  # who awaits what a node has just cancelled may answer
     executor.shutdown()
     for node in nodes:
         node.destroy_node()

@@ -4,8 +4,8 @@
 The nodes run as processes with the simulator and follow a goal. Again and again something happens
 to them: a process is suspended or killed, images, measured poses, joint states or targets are
 late, lost, doubled, reordered, frozen or spoiled, or somebody calls ``e_stop``; sometimes two of
-these at once. After each, the arm must come to rest or go on with a new plan, and then an operator's
-calls must bring the pursuit back. Meanwhile a monitor judges every target.
+these at once. After each, the arm must come to rest or go on with a new plan, and then the calls
+of an operator must bring the pursuit back. Meanwhile a monitor judges every target.
 
 Exit code 1 if anything was violated. The same seed gives the same faults.
 """
@@ -26,14 +26,18 @@ import tempfile
 import time
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / 'support')]
+sys.path[:0] = [
+    str(Path(__file__).parent),
+    str(Path(__file__).parents[1] / 'faults'),
+    str(Path(__file__).parents[1] / 'support'),
+]
 
 import numpy as np  # noqa: E402
+import proxy  # noqa: E402
 from resources import Resources, resources  # noqa: E402
 from suite import Suite, suite_parameters  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-import proxy  # noqa: E402 - of test/faults, whose folder suite.py adds
 from vjepa_msgs.msg import Status  # noqa: E402
 from vjepa_ros.child_nodes.nodes import NODES  # noqa: E402
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs everything for a long time and looks for what grows: ``make soak SOAK_ARGS='--minutes 60'``.
+"""Runs everything for long and looks for what grows: ``make soak SOAK_ARGS='--minutes 60'``.
 
 Simulator and nodes run as processes; the goal is replaced every so often by a camera image of
 before. Every few seconds it is written down what each process holds, and how long plans took and
@@ -21,15 +21,15 @@ import tempfile
 import time
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np  # noqa: E402
-from resources import Resources, resources, slope  # noqa: E402
-from suite import Suite, suite_parameters  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+import numpy as np
+from resources import Resources, resources, slope
+from suite import Suite, suite_parameters
+from tqdm import tqdm
 
-from vjepa_ros import conversions  # noqa: E402
-from vjepa_ros.child_nodes.nodes import NODES  # noqa: E402
+from vjepa_ros import conversions
+from vjepa_ros.child_nodes.nodes import NODES
 
 READY = 300.0  # [s] until the first plan
 WARM_UP = 0.25  # of the time: until everything that is loaded once has been loaded
@@ -47,7 +47,7 @@ class Soak:
         times: Of the samples, since the begin [s].
         samples: What each process held then.
         swaps: Goals that were set.
-        late: Goals that were refused, or that no plan followed in time.
+        failures: What went wrong, in words.
     """
 
     def __init__(self, suite: Suite) -> None:

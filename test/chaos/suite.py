@@ -21,19 +21,19 @@ from rclpy.signals import SignalHandlerOptions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'faults'))
 
-from geometry_msgs.msg import PoseStamped  # noqa: E402
-from proxy import Fault, FaultProxy, PREFIX  # noqa: E402
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import Image, JointState  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
+from geometry_msgs.msg import PoseStamped
+from proxy import Fault, FaultProxy, PREFIX
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import Trigger
 
-from vjepa_msgs.msg import Plan, Status  # noqa: E402
-from vjepa_msgs.srv import SetGoalImage  # noqa: E402
-from vjepa_ros import conversions, qos  # noqa: E402
-from vjepa_ros.child_nodes.domain import reserved_domain_id  # noqa: E402
-from vjepa_ros.child_nodes.environment import enter_private_graph  # noqa: E402
-from vjepa_ros.child_nodes.nodes import NODES, Parameters  # noqa: E402
-from vjepa_ros.child_nodes.processes import NodeProcesses  # noqa: E402
+from vjepa_msgs.msg import Plan, Status
+from vjepa_msgs.srv import SetGoalImage
+from vjepa_ros import conversions, qos
+from vjepa_ros.child_nodes.domain import reserved_domain_id
+from vjepa_ros.child_nodes.environment import enter_private_graph
+from vjepa_ros.child_nodes.nodes import NODES, Parameters
+from vjepa_ros.child_nodes.processes import NodeProcesses
 
 ALL = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST, depth=1000
