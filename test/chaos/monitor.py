@@ -19,6 +19,7 @@ import numpy as np
 HISTORY = 5.0  # [s] of measured poses: what a commander with frozen measurements may hold at
 LATE = 0.05  # [s] between two targets, beyond which the commander had no processor
 SAME_PLACE = 0.001  # [m] from where the arm was measured; the monitor may miss a measurement
+SAME_ANGLE = 0.02  # [rad] likewise
 TOLERANCE = 1.02  # of speeds and accelerations: stamps are those of ticks to the microsecond
 FEW = 20  # violations that are kept in words
 
@@ -63,13 +64,13 @@ class CommandMonitor:
     motions: int = 0
     late: int = 0
     extremes: dict[str, float] = field(default_factory=dict)
-    _measured: deque[tuple[float, np.ndarray]] = field(default_factory=deque)
+    _measured: deque[_Point] = field(default_factory=deque)
     _motion: list[_Point] = field(default_factory=list)  # at most the last three of this motion
 
-    def measure(self, stamp: float, position: np.ndarray) -> None:
-        """Take a measured pose (3,) [m] of this time [s]."""
-        self._measured.append((stamp, position))
-        while stamp - self._measured[0][0] > HISTORY:
+    def measure(self, stamp: float, position: np.ndarray, quaternion: np.ndarray) -> None:
+        """Take a measured pose, (3,) [m] and xyzw (4,), of this time [s]."""
+        self._measured.append(_Point(stamp, position, quaternion))
+        while stamp - self._measured[0].stamp > HISTORY:
             self._measured.popleft()
 
     def command(self, stamp: float, position: np.ndarray, quaternion: np.ndarray) -> None:
@@ -86,7 +87,7 @@ class CommandMonitor:
             if outside > 0.0 and not here and not self._returns(position, low, high):
                 self._complain(point, f'{outside * 1e3:.1f} mm outside the workspace')
             self._motion = [*self._motion[-2:], point]
-        elif self.distance_to_measured(position) <= SAME_PLACE:
+        elif self._is_where_the_arm_was(point):
             self._begin(point)
         else:
             self._complain(point, self._objection(point))
@@ -94,13 +95,18 @@ class CommandMonitor:
 
     def distance_to_measured(self, position: np.ndarray) -> float:
         """Return how far a position (3,) is from where the arm was measured lately [m]."""
-        path = np.array([measured for _, measured in self._measured])
+        path = np.array([measured.position for measured in self._measured])
         if len(path) < 2:
             return float('inf')
         begin, step = path[:-1], np.diff(path, axis=0)
         square = np.maximum((step**2).sum(axis=1), 1e-18)
         share = np.clip(((position - begin) * step).sum(axis=1) / square, 0.0, 1.0)
         return float(np.linalg.norm(begin + share[:, None] * step - position, axis=1).min())
+
+    def _is_where_the_arm_was(self, point: _Point) -> bool:
+        turned = (_angle(measured.quaternion, point.quaternion) for measured in self._measured)
+        near = self.distance_to_measured(point.position) <= SAME_PLACE
+        return near and min(turned) <= SAME_ANGLE
 
     def _begin(self, point: _Point) -> None:
         self.motions += 1

@@ -221,7 +221,7 @@ def parse_arguments() -> argparse.Namespace:
     add('--backend', default='onnxruntime', help='what computes')
     add('--swap-every', type=float, default=30.0, help='between two goals [s]')
     add('--sample-every', type=float, default=5.0, help='between two looks at the processes [s]')
-    add('--out', type=Path, default=Path('soak'), help='folder for soak.json, samples.csv, '
+    add('--out', type=Path, default=Path('out/soak'), help='folder for soak.json, samples.csv, '
         'soak.png and logs')  # fmt: skip
     arguments = parser.parse_args()
     if min(arguments.minutes, arguments.swap_every, arguments.sample_every) <= 0.0:

@@ -25,6 +25,7 @@ from geometry_msgs.msg import PoseStamped
 from proxy import Fault, FaultProxy, PREFIX
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from vjepa_msgs.msg import Plan, Status
@@ -208,10 +209,10 @@ class Suite:
             )
 
     def _on_pose(self, message: PoseStamped) -> None:
-        position = conversions.pose_from_message(message)[0]
+        position, quaternion = conversions.pose_from_message(message)
         now = time.monotonic()
         with self._lock:
-            self.monitor.measure(_seconds(message), position)
+            self.monitor.measure(_seconds(message), position, quaternion)
             self.poses.append((now, position))
             if len(self.poses) > 500:
                 del self.poses[:250]
@@ -253,7 +254,7 @@ class Suite:
         """Set an image (height, width, 3) as goal and return whether it was taken."""
         if not self._goal.service_is_ready():
             return False
-        message = conversions.image_to_message(pixels, self.image.header if self.image else None)
+        message = conversions.image_to_message(pixels, Header())
         request = SetGoalImage.Request(image=message)
         return self._answer(self._goal, self._goal.call_async(request), timeout)
 

@@ -88,6 +88,39 @@ def test_a_plan_moves_the_arm_in_small_steps_and_is_answered_in_the_status(graph
     assert status.settled.sec >= status.plan_stamp.sec > 0
 
 
+def test_the_first_target_of_a_plan_does_not_wait_for_a_tick(graph) -> None:
+    graph.begin(commander={**PATIENT, 'autostart': True, 'command_rate': 20.0})
+    commander = CommanderNode()
+    graph.start(commander)
+    arm = Arm(graph)
+    for _ in range(5):  # a tick that happens to be due is not late five times
+        arm.wait_for_rest()
+        count = len(arm.targets)
+        arm.plan(0.0, 0.001, 0.0)
+        graph.wait_until(lambda count=count: len(arm.targets) > count + 1, 'targets')
+        first, second = (stamp_of(target) for target in arm.targets[count : count + 2])
+        assert second - first >= 0.9 / 20.0, 'the next one follows a whole period later'
+
+
+def test_targets_are_stamped_with_the_tick_that_they_are_meant_for(graph, arm) -> None:
+    count = len(arm.targets)
+    arm.plan(0.1, 0.0, 0.0)
+    graph.wait_for_status('commander', Status.EXECUTING)
+    graph.wait_for_status('commander', Status.IDLE)
+    stamps = np.array([stamp_of(target) for target in arm.targets[count:]])
+    way = [conversions.pose_from_message(target)[0][0] for target in arm.targets[count:]]
+    duration = (10.0 / 3**0.5 * 0.1) ** 0.5  # of a minimum-jerk motion at 1 m/s^2
+    shares = np.clip((stamps - stamps[0]) / duration, 0.0, 1.0)
+    expected = HOME[0] + 0.1 * (10 * shares**3 - 15 * shares**4 + 6 * shares**5)
+    if np.diff(stamps).max() <= 0.05:  # otherwise the machine was too busy to judge
+        np.testing.assert_allclose(way, expected, atol=1e-6)
+
+
+def stamp_of(target: PoseStamped) -> float:
+    """Return the stamp of a target [s]."""
+    return conversions.nanoseconds_from_stamp(target.header.stamp) * 1e-9
+
+
 @pytest.mark.parametrize(
     ('changes', 'reason'),
     [
