@@ -23,7 +23,6 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
 from vjepa_planner import ModelPredictiveController
-from vjepa_planner.backends.torch_backend import TorchBackend
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
 from vjepa_ros.command_gate import CommandGate, PlannedStep
@@ -140,10 +139,13 @@ def main() -> int:
     if name == 'arm':
         return run(lambda: [ArmNode()])
     watch = Stopwatch()
-    watch.around(TorchBackend, 'encode')
-    watch.at_message('encode', 'embedding_to_message')
-    watch.around(ModelPredictiveController, 'plan')
-    watch.at_message('plan', 'plan_to_message')
+    if name in ('encoder', 'planner', 'composed'):
+        from vjepa_planner.backends.torch_backend import TorchBackend
+
+        watch.around(TorchBackend, 'encode')
+        watch.at_message('encode', 'embedding_to_message')
+        watch.around(ModelPredictiveController, 'plan')
+        watch.at_message('plan', 'plan_to_message')
     watch.at_commander()
     module = 'vjepa_ros.composed' if name == 'composed' else f'vjepa_ros.{name}_node'
     code = int(import_module(module).main())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chaos and the soak, as short as they make sense; ``make chaos`` and ``make soak`` are long."""
+"""The chaos, as short as it makes sense; ``make chaos`` and ``make soak`` are long."""
 
 from __future__ import annotations
 

@@ -90,7 +90,6 @@ def test_a_target_outside_of_the_workspace_is_bad_unless_it_leads_back(monitor) 
     send(monitor, *motion(np.array([0.4, 0.0, 0.03])))
     assert 'outside the workspace' in monitor.violations[0]
     other = CommandMonitor(LIMITS)
-    stamps, positions = motion(START)
     above = np.array([0.4, 0.0, 0.52])
     for tick in range(10):
         other.measure(PERIOD * tick, above, DOWN)
