@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import signal
+import time
 from types import FrameType
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.logging import get_logger
@@ -18,6 +20,7 @@ from vjepa_planner.errors import VjepaPlannerError
 from vjepa_ros.node import VjepaNode
 
 _SIGNAL_LATENCY = 0.2  # [s] at most until a signal is noticed
+_LAST_WORD = 0.5  # [s] at most for the last messages to arrive
 
 
 def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> int:
@@ -69,13 +72,21 @@ def make_executor(nodes: Sequence[VjepaNode], threads: int) -> Executor:
 
 
 def end(executor: Executor, nodes: Sequence[VjepaNode]) -> None:
-    """Close the nodes, let their callbacks finish, and destroy them."""
+    """Close the nodes, let callbacks finish and last words arrive, and destroy the nodes."""
     for node in nodes:
         node.close()
     executor.spin_once(timeout_sec=0.0)  # who awaits what a node has just cancelled may answer
     executor.shutdown()
+    _deliver(nodes)
     for node in nodes:
         node.destroy_node()
+
+
+def _deliver(nodes: Sequence[VjepaNode]) -> None:
+    """Wait until subscribers have what was said: a publisher takes the rest with it."""
+    deadline = time.monotonic() + _LAST_WORD
+    for publisher in (publisher for node in nodes for publisher in node.publishers):
+        publisher.wait_for_all_acked(Duration(seconds=max(0.0, deadline - time.monotonic())))
 
 
 class _WaitingExecutor(MultiThreadedExecutor):

@@ -81,9 +81,7 @@ def hand(scene):
     scene.begin(commander=GRIPPER)
     hand = OddHand()
     scene.graph.start(hand, threads=6)
-    wait_until(lambda: scene.commander.count_services('odd_gripper/move/_action/send_goal'), 'it')
-    wait_until(lambda: scene.commander.count_services('odd_gripper/grasp/_action/send_goal'), 'it')
-    scene.wait(0.3)
+    wait_until(lambda: scene.commander._gripper.is_connected, 'action servers')
     scene.wait_for_rest()
     return hand
 
