@@ -34,7 +34,7 @@ sys.path[:0] = [
 
 import numpy as np  # noqa: E402
 import proxy  # noqa: E402
-from resources import Resources, resources  # noqa: E402
+from resources import Resources, resources, shared_memory  # noqa: E402
 from suite import Suite, suite_parameters  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -61,12 +61,14 @@ class Outcome:
         stops: Steady times from the call of ``e_stop`` to the last target [s].
         violations: In words.
         back: Times until the pursuit went on [s].
+        left_behind: Shared memory of killed processes, which was removed [MB].
     """
 
     faults: Counter[str] = field(default_factory=Counter)
     ended: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     stops: list[float] = field(default_factory=list)
     back: list[float] = field(default_factory=list)
+    left_behind: float = 0.0
     violations: list[str] = field(default_factory=list)
 
 
@@ -179,8 +181,17 @@ class Chaos:
 
     def _kill(self, node: str) -> None:
         if self._started.pop(node, None) is not None:
+            files = shared_memory(self._suite.processes.pid(node))
             self._suite.processes.kill(node)
             self._before.pop(node, None)
+            self._remove(files)
+
+    def _remove(self, files: list[Path]) -> None:
+        """Remove the shared memory of a process that was killed; Fast DDS leaves it for ever."""
+        for file in files:
+            if file.exists():
+                self.outcome.left_behind += 512 * file.stat().st_blocks / 1e6
+                file.unlink()
 
     def _restart(self, node: str) -> None:
         if node not in self._started:
@@ -253,6 +264,7 @@ def report(chaos: Chaos, suite: Suite, about: dict[str, Any]) -> dict[str, Any]:
         'bad_targets': monitor.count,
         'e_stop_to_last_target': outcome.stops,
         'seconds_until_pursuit_went_on': outcome.back,
+        'shared_memory_left_behind': outcome.left_behind,
         'growth': {name: dict(zip(Resources._fields, grown, strict=True))
                    for name, grown in chaos.growth.items()},
         'violations': outcome.violations + monitor.violations,
@@ -283,6 +295,7 @@ def print_report(result: dict[str, Any]) -> None:
             f'  {name:10} grew by at most {grown["memory"]:.1f} MB, {grown["files"]} files, '
             f'{grown["threads"]} threads'
         )
+    print(f'killed processes left {result["shared_memory_left_behind"]:.0f} MB of shared memory')
     print(f'{len(result["violations"])} violations')
     for violation in result['violations']:
         print(f'  {violation}')

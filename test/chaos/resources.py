@@ -36,6 +36,13 @@ def resources(pid: int) -> Resources:
     )
 
 
+def shared_memory(pid: int) -> list[Path]:
+    """Return the shared-memory files that a process has for Fast DDS, and has to remove itself."""
+    links = (Path(os.readlink(link)) for link in Path('/proc', str(pid), 'fd').iterdir())
+    locks = [link for link in links if link.name.startswith('fastrtps_')]
+    return [path for lock in locks for path in (lock, lock.with_name(lock.name[: -len('_el')]))]
+
+
 def slope(times: Sequence[float], values: Sequence[float]) -> float:
     """Return by how much values grow per hour, fitted to their times [s]; 0 for a single one."""
     if len(times) < 2:
