@@ -275,7 +275,8 @@ def print_report(result: dict[str, Any]) -> None:
     """Print it for people."""
     print(
         f'{result["mode"]}, seed {result["seed"]}, {result["minutes"]:g} min, '
-        f'{result["cores"]} cores, load {result["load_before"]:.1f} before and {result["load_after"]:.1f} after'
+        f'{result["cores"]} cores, load {result["load_before"]:.1f} before and '
+        f'{result["load_after"]:.1f} after'
     )
     for name, (count, ended) in result['faults'].items():
         endings = ', '.join(f'{how} {number}' for how, number in ended.items())
