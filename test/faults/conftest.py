@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+import signal
 import subprocess
 import sys
 import time
@@ -137,9 +138,17 @@ class Scene:
         return process
 
     def close(self) -> None:
+        # Not killed where it can be helped: what a killed process leaves in the shared memory of
+        # DDS takes the next one 3 s to be discovered.
         for process in self.processes:
-            process.kill()  # also one that is suspended
-            process.wait()
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGINT)
+        for process in self.processes:
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.graph.close()
 
     # -- what is seen --------------------------------------------------------------------------
