@@ -139,7 +139,7 @@ class Scene:
 
     def close(self) -> None:
         # Not killed where it can be helped: what a killed process leaves in the shared memory of
-        # DDS takes the next one 3 s to be discovered.
+        # DDS stays there, and the next process is then often discovered 3 s later.
         for process in self.processes:
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGINT)
