@@ -23,8 +23,8 @@ from vjepa_ros.command_gate import CommandGate, GateState, PlannedStep
 from vjepa_ros.command_interfaces import available_command_interfaces, make_command_interface
 from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.gripper import GripperConfig, make_gripper
-from vjepa_ros.motion import Pose
 from vjepa_ros.lifecycle import ManagedNode
+from vjepa_ros.motion import Pose
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run

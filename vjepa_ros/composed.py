@@ -20,7 +20,7 @@ _THREADS = 8
 def make_nodes() -> Sequence[ManagedNode]:
     """Return the four nodes, commander first; the encoder's parameters choose the model."""
     encoder = EncoderNode()
-    return [CommanderNode(), GoalNode(), PlannerNode(encoder.model), encoder]
+    return [CommanderNode(), PlannerNode(encoder.model), GoalNode(), encoder]
 
 
 def main() -> int:

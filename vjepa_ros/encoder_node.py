@@ -23,8 +23,8 @@ from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
 from vjepa_ros.image_watch import ImageWatch
-from vjepa_ros.model import Model
 from vjepa_ros.lifecycle import ManagedNode
+from vjepa_ros.model import Model
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run

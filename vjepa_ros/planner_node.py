@@ -28,8 +28,8 @@ from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.planners import make_planner, make_recommended_planner
 from vjepa_planner.robots.hand_frames import FrameChange
 from vjepa_ros import conversions, qos
-from vjepa_ros.model import Model
 from vjepa_ros.lifecycle import ManagedNode
+from vjepa_ros.model import Model
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.planner_inputs import NotReadyError, PlannerInputs, PlannerInputsConfig
 from vjepa_ros.settings import setting

@@ -203,7 +203,9 @@ def test_nan_never_gets_out(robot, bad) -> None:
 
 def test_a_second_publisher_is_noticed(robot) -> None:
     other = robot.graph.observer.create_publisher(
-        command_message_type(robot.commander._config.value.command_interface), robot.topic, qos.COMMAND
+        command_message_type(robot.commander._config.value.command_interface),
+        robot.topic,
+        qos.COMMAND,
     )
     robot.graph.wait_for_status('commander', Status.STOPPED, 'observer')
     refused = robot.graph.call(Trigger, 'start')
