@@ -274,8 +274,9 @@ def report(chaos: Chaos, suite: Suite, about: dict[str, Any]) -> dict[str, Any]:
 def print_report(result: dict[str, Any]) -> None:
     """Print it for people."""
     print(
-        f'seed {result["seed"]}, {result["minutes"]:g} min, {result["cores"]} cores, load '
-        f'{result["load_before"]:.1f} before and {result["load_after"]:.1f} after'
+        f'{result["mode"]}, seed {result["seed"]}, {result["minutes"]:g} min, '
+        f'{result["cores"]} cores, load {result["load_before"]:.1f} before and '
+        f'{result["load_after"]:.1f} after'
     )
     for name, (count, ended) in result['faults'].items():
         endings = ', '.join(f'{how} {number}' for how, number in ended.items())
@@ -310,6 +311,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add('--minutes', type=float, default=10.0, help='how long')
     add('--seed', type=int, default=0, help='of the faults')
+    add('--mode', choices=('blocking', 'streaming'), default='blocking', help='of the commander')
     add('--model', default='', help='world model; by default a tiny one of random weights')
     add('--logs', type=Path, default=None, help='folder for the logs of the nodes, to be kept')
     add('--json', type=Path, default=None, metavar='FILE', help='where to write the results too')
@@ -319,10 +321,11 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def run(minutes: float, seed: int, model: str, folder: Path) -> dict[str, Any]:
+def run(minutes: float, seed: int, mode: str, model: str, folder: Path) -> dict[str, Any]:
     """Run the chaos and return what came out."""
     about = {
         'seed': seed,
+        'mode': mode,
         'minutes': minutes,
         'cores': os.cpu_count(),
         'load_before': os.getloadavg()[0],
@@ -331,7 +334,7 @@ def run(minutes: float, seed: int, model: str, folder: Path) -> dict[str, Any]:
         from ros_graph import make_tiny_model
 
         model = str(make_tiny_model(folder / 'tiny'))
-    with Suite(folder, suite_parameters(model, 'torch'), faulty=True) as suite:
+    with Suite(folder, suite_parameters(model, 'torch', mode), faulty=True) as suite:
         chaos = Chaos(suite, seed)
         chaos.run(60.0 * minutes)
         chaos.check_leaks()
@@ -348,7 +351,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.logs or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        result = run(arguments.minutes, arguments.seed, arguments.model, folder)
+        result = run(arguments.minutes, arguments.seed, arguments.mode, arguments.model, folder)
     print_report(result)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=2) + '\n')

@@ -67,16 +67,29 @@ _BEHIND_PROXY = (  # nodes, and what they get through the proxy
 _SILENCE = 1.0  # [s] without a status after which a node is not there
 
 
-def suite_parameters(model: str, backend: str) -> Parameters:
-    """Return parameters for this machine, which is busy: ages are longer than the defaults."""
+def suite_parameters(model: str, backend: str, mode: str = 'blocking') -> Parameters:
+    """Return parameters for this machine, which is busy: ages are longer than the defaults.
+
+    Args:
+        model: Name or path of the world model.
+        backend: What computes.
+        mode: Of the commander.
+    """
     networks: dict[str, object] = {'model': model, 'backend': backend, 'device': 'cpu'}
     ages: dict[str, object] = {'image_max_age': 5.0}
     return {
         'simulator': {'image_size': 128, 'image_rate': 5.0},
         'encoder': networks | ages | {'frozen_after': 0.0},
         'goal': ages | {'encode_timeout': 30.0},
-        'planner': networks | ages | {'state_max_age': 0.5, 'answer_timeout': 5.0},
+        'planner': networks
+        | ages
+        | {
+            'state_max_age': 0.5,
+            'answer_timeout': 5.0,
+            'wait_for_commander': mode == 'blocking',
+        },
         'commander': {
+            'mode': mode,
             'gripper': 'none',
             'state_max_age': 0.3,
             'plan_max_age': 10.0,

@@ -30,8 +30,9 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_seconds_of_random_faults_violate_nothing(tmp_path: Path) -> None:
-    result = chaos.run(minutes=1.0 / 3.0, seed=0, model='', folder=tmp_path)
+@pytest.mark.parametrize('mode', ['blocking', 'streaming'])
+def test_twenty_seconds_of_random_faults_violate_nothing(tmp_path: Path, mode: str) -> None:
+    result = chaos.run(minutes=1.0 / 3.0, seed=0, mode=mode, model='', folder=tmp_path)
     assert result['violations'] == []
     assert sum(count for count, _ in result['faults'].values()) >= 2
     assert result['targets'] > 50
