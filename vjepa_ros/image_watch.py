@@ -10,7 +10,7 @@ import numpy as np
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.types import Image
 
-_STRIDE = 4  # of the pixels that the contrast is taken from: all of them take 9 ms at 640 x 480
+_STRIDE = 4  # of the pixels that the contrast is taken from: all of them take 6 ms at 640 x 480
 
 
 class ImageWatch:

@@ -17,7 +17,6 @@ import json
 import os
 from pathlib import Path
 import sys
-import tempfile
 import time
 from typing import Any
 
@@ -32,6 +31,7 @@ from vjepa_ros import conversions
 from vjepa_ros.child_nodes.nodes import NODES
 
 READY = 300.0  # [s] until the first plan
+PATIENCE = 120.0  # [s] until a plan for a new goal moves the arm
 WARM_UP = 0.25  # of the time: until everything that is loaded once has been loaded
 MOST_MEMORY = 10.0  # [MB/h] that a process may grow ...
 NOISE = 4.0  # [MB] ... if it is more than this in all
@@ -45,6 +45,7 @@ class Soak:
 
     Attributes:
         times: Of the samples, since the begin [s].
+        loads: Of the machine then.
         samples: What each process held then.
         swaps: Goals that were set.
         failures: What went wrong, in words.
@@ -55,6 +56,7 @@ class Soak:
         self._suite = suite
         self._begin = time.monotonic()
         self.times: list[float] = []
+        self.loads: list[float] = []
         self.samples: dict[str, list[Resources]] = {name: [] for name in NODES}
         self.swaps = 0
         self.failures: list[str] = []
@@ -81,6 +83,7 @@ class Soak:
 
     def _sample(self, now: float) -> None:
         self.times.append(now - self._begin)
+        self.loads.append(os.getloadavg()[0])
         for name in NODES:
             self.samples[name].append(resources(self._suite.processes.pid(name)))
 
@@ -92,8 +95,13 @@ class Soak:
             self.swaps += 1
         else:
             self.failures.append(f'a goal was refused: {self._suite.what_nodes_say()}')
-        if not self._suite.pursue(pixels, 120.0):
-            self.failures.append(f'no plan for a goal: {self._suite.what_nodes_say()}')
+        if not self._suite.pursue(pixels, PATIENCE):
+            minute = (time.monotonic() - self._begin) / 60.0
+            said = self._suite.what_nodes_say()
+            self.failures.append(
+                f'minute {minute:.1f}, load {os.getloadavg()[0]:.1f}: no plan for a goal within '
+                f'{PATIENCE:g} s: {said}'
+            )
 
     def verdict(self) -> dict[str, Any]:
         """Return what grew by how much, and what is wrong with that."""
@@ -151,11 +159,12 @@ def _percentiles(values: np.ndarray) -> dict[str, float]:
 
 def write_samples(file: Path, soak: Soak) -> None:
     """Write all samples as CSV, one line per time and process."""
-    lines = ['seconds,process,memory_mb,files,threads']
-    for index, seconds in enumerate(soak.times):
+    lines = ['seconds,load,process,memory_mb,files,threads']
+    for index, (seconds, load) in enumerate(zip(soak.times, soak.loads, strict=True)):
         for name, samples in soak.samples.items():
             one = samples[index]
-            lines.append(f'{seconds:.1f},{name},{one.memory:.2f},{one.files},{one.threads}')
+            held = f'{one.memory:.2f},{one.files},{one.threads}'
+            lines.append(f'{seconds:.1f},{load:.1f},{name},{held}')
     file.write_text('\n'.join(lines) + '\n')
 
 
@@ -261,8 +270,9 @@ def main() -> int:
         write_samples(out / 'samples.csv', soak)
         plot(out / 'soak.png', soak)
 
-    with tempfile.TemporaryDirectory() as folder:
-        result = run(arguments, Path(folder), save)
+    logs = out / 'logs'
+    logs.mkdir(exist_ok=True)
+    result = run(arguments, logs, save)
     (out / 'soak.json').write_text(json.dumps(result, indent=2) + '\n')
     print_report(result)
     return 1 if result['failures'] else 0
