@@ -12,7 +12,6 @@ processes have discovered each other, an event or a request may be lost without 
 from __future__ import annotations
 
 from collections.abc import Sequence
-import threading
 import time
 from typing import Any
 
@@ -67,8 +66,9 @@ class BringUp:
 
         Ctrl-C in a terminal reaches all processes at once, whatever is done here.
         """
-        if self._nodes:
-            self._nodes[-1].deactivate(_LONGEST_HOLD)
+        nodes, self._nodes = self._nodes, []  # the end of each process asks for the end of all
+        if nodes:
+            nodes[-1].deactivate(_LONGEST_HOLD)
 
 
 class _RemoteNode:
@@ -102,11 +102,10 @@ class _RemoteNode:
         """Deactivate it, if it is there, and wait for that at most ``timeout`` [s]."""
         if not self._change.service_is_ready():
             return
-        done = threading.Event()
-        request = ChangeState.Request()
-        request.transition.id = Transition.TRANSITION_DEACTIVATE
-        self._change.call_async(request).add_done_callback(lambda _: done.set())
-        done.wait(timeout)
+        call = self._transition(Transition.TRANSITION_DEACTIVATE)
+        deadline = time.monotonic() + timeout
+        while call.poll() is None and time.monotonic() < deadline:
+            time.sleep(_PERIOD / 10)
 
     def _ask(self, state: int) -> None:
         """Ask for the transition that leads on; one that fails is left to who reads why."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch import Action, LaunchContext
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -30,6 +30,7 @@ LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
 SWITCH = ['true', 'false']
 THINKING = ('encoder', 'goal', 'planner', 'commander')
 """In the order in which they become active; the one that moves the arm comes last."""
+_ENDING = 'vjepa_ros_ends'
 NONE = 'none'  # `ros2 launch` takes no empty arguments
 
 # Defaults are those of planner.launch.py; the other files give their own where they differ.
@@ -165,6 +166,21 @@ def _node_arguments(
     } | arguments
 
 
+def end_all(reason: str) -> OpaqueFunction:
+    """Return the action on the exit of a node without which the others are of no use.
+
+    It asks once, however many end: launch_ros fails when it is told a second time.
+    """
+
+    def end(context: LaunchContext) -> list[Action]:
+        if context.is_shutdown or hasattr(context.locals, _ENDING):
+            return []
+        context.extend_globals({_ENDING: True})
+        return [Shutdown(reason=reason)]
+
+    return OpaqueFunction(function=end)
+
+
 def preset_file(context: LaunchContext, argument_name: str, folder: str) -> Path | None:
     """Return the file of a preset, or None if the argument is ``none``.
 
@@ -232,7 +248,7 @@ def thinking_nodes(context: LaunchContext) -> list[Action]:
     def options(executable: str) -> dict[str, Any]:
         return {
             'remappings': remappings(context),
-            'on_exit': Shutdown(reason=f'{executable} ended'),
+            'on_exit': end_all(f'{executable} ended'),
         }
 
     if LaunchConfiguration('composed').perform(context) == 'true':
