@@ -15,6 +15,8 @@ from vjepa_ros.command_interfaces import available_command_interfaces  # noqa: E
 from vjepa_ros.commander_node import CommanderNode  # noqa: E402
 from vjepa_ros.encoder_node import EncoderNode  # noqa: E402
 from vjepa_ros.goal_node import GoalNode  # noqa: E402
+from vjepa_ros.gripper_node import GripperNode  # noqa: E402
+from vjepa_ros.hand_pose_node import HandPoseNode  # noqa: E402
 from vjepa_ros.planner_node import PlannerNode  # noqa: E402
 from vjepa_ros.recorder_node import RecorderNode  # noqa: E402
 from vjepa_ros.simulator_node import SimulatorNode  # noqa: E402
@@ -29,6 +31,8 @@ CLASSES = {
     'commander': CommanderNode,
     'encoder': EncoderNode,
     'goal': GoalNode,
+    'gripper': GripperNode,
+    'hand_pose': HandPoseNode,
     'planner': PlannerNode,
     'recorder': RecorderNode,
     'simulator': SimulatorNode,
