@@ -189,6 +189,33 @@ def test_a_given_image_topic_wins_over_the_camera(ros2, arguments, topic):
     assert dict(remappings(context))['image'] == topic
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'topics'),
+    [
+        ({}, ('/franka_robot_state_broadcaster/current_pose', '/joint_states')),
+        (
+            {'driver': 'franka_ros2_1'},
+            ('/franka_robot_state_broadcaster/current_pose', '/fr3_gripper/joint_states'),
+        ),
+        ({'driver': 'none'}, ('current_pose', '/joint_states')),
+        (
+            {'current_pose_topic': '/current_pose', 'joint_states_topic': '/mine'},
+            ('/current_pose', '/mine'),
+        ),
+    ],
+)
+def test_a_given_topic_wins_over_the_driver(ros2, arguments, topics):
+    del ros2
+    from launch import LaunchContext
+
+    from vjepa_ros.launching import ARGUMENTS, topic
+
+    context = LaunchContext()
+    defaults = {name: item.get('default_value', '') for name, item in ARGUMENTS.items()}
+    context.launch_configurations.update(defaults | {'driver': 'franka_ros2_3'} | arguments)
+    assert (topic(context, 'current_pose'), topic(context, 'joint_states')) == topics
+
+
 @pytest.mark.timeout(4 * TIMEOUT)
 def test_the_simulation_plans_for_a_captured_goal_and_ends_on_ctrl_c(simulation, tmp_path):
     rclpy = pytest.importorskip('rclpy')
