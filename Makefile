@@ -18,7 +18,7 @@ INTERFACES := vjepa_msgs test/interfaces/franka_msgs test/interfaces/control_msg
 	test/interfaces/moveit_msgs
 INTERFACES_DONE := $(foreach package,$(INTERFACES),$(DONE)/interfaces/$(notdir $(package)))
 SOURCES := package.xml setup.py setup.cfg pyproject.toml \
-	$(shell find vjepa_planner vjepa_ros launch config models resource -type f \
+	$(shell find vjepa_planner vjepa_ros launch config gazebo models resource -type f \
 		-not -name '*.pyc' 2>/dev/null)
 
 # ament finds packages here. What a sourced ROS 2 or another environment left behind would mix with ours.

@@ -16,7 +16,16 @@ from xml.etree import ElementTree as ET
 from setuptools import find_packages, setup
 
 PACKAGE = 'vjepa_ros'
-NODES = ('commander', 'encoder', 'goal', 'planner', 'recorder', 'simulator')
+NODES = (
+    'commander',
+    'encoder',
+    'goal',
+    'gripper',
+    'hand_pose',
+    'planner',
+    'recorder',
+    'simulator',
+)
 EXECUTABLES = {node: f'{PACKAGE}.{node}_node:main' for node in NODES}
 EXECUTABLES['composed'] = f'{PACKAGE}.composed:main'
 COMMAND_LINE = {'vjepa': 'vjepa_planner.cli:main'}
@@ -86,7 +95,7 @@ maintainer = package_xml.find('maintainer')
 data_files = [
     ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
     (f'share/{PACKAGE}', ['package.xml']),
-    *share('launch', 'config', 'models'),
+    *share('launch', 'config', 'gazebo', 'models'),
 ]
 scripts = COMMAND_LINE | EXECUTABLES
 options = {}

@@ -59,7 +59,7 @@ def wait_until(condition: Callable[[], object], what: str) -> Any:
 
 def test_there_are_launch_files():
     names = {path.name.removesuffix('.launch.py') for path in LAUNCH_FILES}
-    assert {'franka', 'planner', 'record', 'simulation'} <= names
+    assert {'franka', 'gazebo', 'planner', 'record', 'simulation'} <= names
 
 
 @every_launch_file
@@ -242,8 +242,10 @@ def test_a_preset_that_does_not_exist_is_refused(path, ros2):
 def test_a_name_that_is_no_node_of_ours_is_not_started(path, ros2):
     del ros2
     known = {'composed', 'encoder', 'goal', 'planner', 'commander', 'simulator', 'recorder'}
+    known |= {'gripper', 'hand_pose'}
     for composed in ('true', 'false'):
-        names = {node.node_executable for node in described(path, {'composed': composed})}
+        nodes = described(path, {'composed': composed})
+        names = {node.node_executable for node in nodes if node.node_package == 'vjepa_ros'}
         assert names
         assert names <= known
 
@@ -266,6 +268,33 @@ def test_a_given_image_topic_wins_over_the_camera(ros2, arguments, topic):
     context.launch_configurations.update({'camera': 'realsense', 'image_topic': 'image'})
     context.launch_configurations.update(arguments)
     assert dict(remappings(context))['image'] == topic
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'topics'),
+    [
+        ({}, ('/franka_robot_state_broadcaster/current_pose', '/joint_states')),
+        (
+            {'driver': 'franka_ros2_1'},
+            ('/franka_robot_state_broadcaster/current_pose', '/fr3_gripper/joint_states'),
+        ),
+        ({'driver': 'none'}, ('current_pose', '/joint_states')),
+        (
+            {'current_pose_topic': '/current_pose', 'joint_states_topic': '/mine'},
+            ('/current_pose', '/mine'),
+        ),
+    ],
+)
+def test_a_given_topic_wins_over_the_driver(ros2, arguments, topics):
+    del ros2
+    from launch import LaunchContext
+
+    from vjepa_ros.launching import ARGUMENTS, topic
+
+    context = LaunchContext()
+    defaults = {name: item.get('default_value', '') for name, item in ARGUMENTS.items()}
+    context.launch_configurations.update(defaults | {'driver': 'franka_ros2_3'} | arguments)
+    assert (topic(context, 'current_pose'), topic(context, 'joint_states')) == topics
 
 
 @pytest.mark.timeout(4 * TIMEOUT)
