@@ -44,8 +44,9 @@ demo: setup  ## a simulated Franka reaches the pose in a goal image, over ROS 2
 	$(BIN)/vjepa demo $(DEMO_ARGS)
 
 test: setup  ## run every test that can run on this machine
-	@# Tiny networks in several processes at once: more threads would only wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@# Two files at a time: tests of the graph mostly wait. Tiny networks in several processes at
+	@# once: more threads would only wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 faults: setup  ## break things on purpose, and write docs/faults.md
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py docs/faults.md
