@@ -18,7 +18,7 @@ INTERFACES := vjepa_msgs test/interfaces/franka_msgs test/interfaces/control_msg
 	test/interfaces/moveit_msgs
 INTERFACES_DONE := $(foreach package,$(INTERFACES),$(DONE)/interfaces/$(notdir $(package)))
 SOURCES := package.xml setup.py setup.cfg pyproject.toml \
-	$(shell find vjepa_planner vjepa_ros launch config models resource -type f \
+	$(shell find vjepa_planner vjepa_ros launch config gazebo models resource -type f \
 		-not -name '*.pyc' 2>/dev/null)
 
 # ament finds packages here. What a sourced ROS 2 or another environment left behind would mix with ours.
@@ -44,8 +44,9 @@ demo: setup  ## a simulated Franka reaches the pose in a goal image, over ROS 2
 	$(BIN)/vjepa demo $(DEMO_ARGS)
 
 test: setup  ## run every test that can run on this machine
-	@# Tiny networks in several processes at once: more threads would only wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@# Two files at a time: tests of the graph mostly wait. Tiny networks in several processes at
+	@# once: more threads would only wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 faults: setup  ## break things on purpose, and write docs/faults.md
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py docs/faults.md

@@ -16,7 +16,16 @@ from xml.etree import ElementTree as ET
 from setuptools import find_packages, setup
 
 PACKAGE = 'vjepa_ros'
-NODES = ('commander', 'encoder', 'goal', 'planner', 'recorder', 'simulator')
+NODES = (
+    'commander',
+    'encoder',
+    'goal',
+    'gripper',
+    'hand_pose',
+    'planner',
+    'recorder',
+    'simulator',
+)
 EXECUTABLES = {node: f'{PACKAGE}.{node}_node:main' for node in NODES}
 EXECUTABLES['composed'] = f'{PACKAGE}.composed:main'
 COMMAND_LINE = {'vjepa': 'vjepa_planner.cli:main'}
@@ -34,7 +43,7 @@ TORCH = ['safetensors>=0.4', 'torch>=2.4']
 EXPORT = [*TORCH, 'onnx>=1.17', 'onnx-ir>=0.1.12', 'onnxscript>=0.5']
 TRAIN = [*TORCH, 'matplotlib>=3.6']
 TENSORRT = [*EXPORT, 'tensorrt>=10.12']
-TEST = ['hypothesis', 'pytest', 'pytest-rerunfailures', 'pytest-timeout']
+TEST = ['hypothesis', 'pytest', 'pytest-rerunfailures', 'pytest-timeout', 'pytest-xdist']
 
 # Runs under sh, which hands over to the Python of the prefix that pip installed into.
 LAUNCHER = """\
@@ -86,7 +95,7 @@ maintainer = package_xml.find('maintainer')
 data_files = [
     ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
     (f'share/{PACKAGE}', ['package.xml']),
-    *share('launch', 'config', 'models'),
+    *share('launch', 'config', 'gazebo', 'models'),
 ]
 scripts = COMMAND_LINE | EXECUTABLES
 options = {}

@@ -19,7 +19,7 @@ def generate_launch_description() -> LaunchDescription:
                 *ARGUMENTS,
                 params='planner.yaml',
                 camera='realsense',
-                current_pose_topic='/current_pose',
+                driver='franka_ros2_3',
                 target_pose_topic='/target_pose',
             ),
             fast_dds_profile(),

@@ -214,7 +214,7 @@ def test_every_source_file_names_its_licence():
 @installed
 def test_the_installation_is_that_of_this_tree():
     copies = {path: SITE_PACKAGES / path for path in sources(*LIBRARIES)}
-    copies |= {path: SHARE / path for path in sources('launch', 'config', 'models')}
+    copies |= {path: SHARE / path for path in sources('launch', 'config', 'gazebo', 'models')}
     for path, copy in copies.items():
         assert copy.is_file(), f'{path} is not installed. Run: make setup'
         same = copy.read_bytes() == (ROOT / path).read_bytes()

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 import signal
 import time
 from types import FrameType
 
 import rclpy
 from rclpy.duration import Duration
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
@@ -30,7 +31,8 @@ def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> i
     can still say its last word, such as the commander its hold.
 
     Args:
-        make_nodes: Returns the nodes. It may raise a VjepaPlannerError, which ends the process
+        make_nodes: Returns the nodes, in the order in which they are to end; they begin in the
+            opposite one. It may raise a VjepaPlannerError, and so may they: that ends the process
             with that one line and exit code 1.
         threads: Threads of the executor. More than one is for nodes in which a callback waits for
             something; see their modules.
@@ -48,9 +50,11 @@ def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> i
         signal.signal(number, on_signal)
     try:
         nodes = make_nodes()
+        for node in reversed(nodes):
+            node.begin()
         executor = make_executor(nodes, threads)
         spinning = True
-        while not stop and rclpy.ok():
+        while not (stop or all(node.is_finalized for node in nodes)) and rclpy.ok():
             executor.spin_once(timeout_sec=_SIGNAL_LATENCY)
         end(executor, nodes)
     except KeyboardInterrupt:
@@ -94,6 +98,14 @@ class _WaitingExecutor(MultiThreadedExecutor):
 
     That of rclpy 7.1 returns at once, and callbacks then fail on what is destroyed below them.
     """
+
+    def spin_once(self, timeout_sec: float | None = None) -> None:
+        """Take what is ready; another thread may destroy what this one is about to wait for.
+
+        rclpy 7.1 does not expect that of actions and events of subscriptions.
+        """
+        with suppress(InvalidHandle):
+            super().spin_once(timeout_sec)
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         self._executor.shutdown(wait=True)

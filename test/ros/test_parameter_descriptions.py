@@ -14,6 +14,8 @@ from vjepa_ros.command_interfaces import available_command_interfaces
 from vjepa_ros.commander_node import CommanderNode
 from vjepa_ros.encoder_node import EncoderNode
 from vjepa_ros.goal_node import GoalNode
+from vjepa_ros.gripper_node import GripperNode
+from vjepa_ros.hand_pose_node import HandPoseNode
 from vjepa_ros.planner_node import PlannerNode
 from vjepa_ros.recorder_node import RecorderNode
 from vjepa_ros.simulator_node import SimulatorNode
@@ -22,6 +24,8 @@ CLASSES = {
     'commander': CommanderNode,
     'encoder': EncoderNode,
     'goal': GoalNode,
+    'gripper': GripperNode,
+    'hand_pose': HandPoseNode,
     'planner': PlannerNode,
     'recorder': RecorderNode,
     'simulator': SimulatorNode,

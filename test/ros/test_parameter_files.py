@@ -15,6 +15,8 @@ from vjepa_ros.command_interfaces import available_command_interfaces  # noqa: E
 from vjepa_ros.commander_node import CommanderNode  # noqa: E402
 from vjepa_ros.encoder_node import EncoderNode  # noqa: E402
 from vjepa_ros.goal_node import GoalNode  # noqa: E402
+from vjepa_ros.gripper_node import GripperNode  # noqa: E402
+from vjepa_ros.hand_pose_node import HandPoseNode  # noqa: E402
 from vjepa_ros.planner_node import PlannerNode  # noqa: E402
 from vjepa_ros.recorder_node import RecorderNode  # noqa: E402
 from vjepa_ros.simulator_node import SimulatorNode  # noqa: E402
@@ -22,13 +24,15 @@ from vjepa_ros.simulator_node import SimulatorNode  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(
     file
-    for folder in ('', 'robots', 'interfaces')
+    for folder in ('', 'robots', 'drivers', 'interfaces')
     for file in (ROOT / 'config' / folder).glob('*.yaml')
 )
 CLASSES = {
     'commander': CommanderNode,
     'encoder': EncoderNode,
     'goal': GoalNode,
+    'gripper': GripperNode,
+    'hand_pose': HandPoseNode,
     'planner': PlannerNode,
     'recorder': RecorderNode,
     'simulator': SimulatorNode,
@@ -37,7 +41,10 @@ SECTIONS = [
     pytest.param(file, section, id=f'{file.stem}-{section.rpartition("/")[2]}')
     for file in FILES
     for section in yaml.safe_load(file.read_text())
+    if section != '/**'
 ]
+DRIVERS = sorted((ROOT / 'config' / 'drivers').glob('*.yaml'))
+GENERATIONS = [file for file in DRIVERS if file.stem.startswith('franka_ros2')]
 
 
 @pytest.mark.parametrize(('file', 'section'), SECTIONS)
@@ -70,9 +77,46 @@ def test_the_nodes_of_a_robot_agree_on_its_frames(file):
     sections = [
         section['ros__parameters'] for section in yaml.safe_load(file.read_text()).values()
     ]
-    assert len(sections) == 3
+    assert len(sections) == 5
     for name in ('base_frame', 'ee_frame', 'finger_joints'):
         assert len({str(values[name]) for values in sections if name in values}) == 1
+
+
+def driver(file: Path) -> dict[str, dict[str, str]]:
+    """Return the sections of a driver's preset, by node; topics below ``''``."""
+    content = yaml.safe_load(file.read_text())
+    return {
+        name.removeprefix('/**').removeprefix('/'): section['ros__parameters']
+        for name, section in content.items()
+    }
+
+
+@pytest.mark.parametrize('file', DRIVERS, ids=lambda file: file.stem)
+def test_a_driver_preset_renames_topics_that_the_launch_files_read_and_they_are_absolute(file):
+    topics = driver(file)['']
+    assert topics
+    assert set(topics) <= {'current_pose_topic', 'joint_states_topic'}
+    assert all(topic.startswith('/') for topic in topics.values())
+
+
+@pytest.mark.parametrize('file', DRIVERS, ids=lambda file: file.stem)
+def test_the_nodes_of_a_driver_agree_on_its_names(file):
+    sections = driver(file).values()
+    grippers = {item['gripper_namespace'] for item in sections if 'gripper_namespace' in item}
+    assert len(grippers) == 1
+    assert next(iter(grippers)).startswith('/')
+    assert len({item['base_frame'] for item in sections if 'base_frame' in item}) <= 1
+
+
+def test_the_gripper_was_renamed_between_the_first_and_the_second_generation():
+    names = {file.stem: driver(file)['commander']['gripper_namespace'] for file in GENERATIONS}
+    assert names == {
+        'franka_ros2_1': '/fr3_gripper',
+        'franka_ros2_2': '/franka_gripper',
+        'franka_ros2_3': '/franka_gripper',
+    }
+    fingers = driver(GENERATIONS[0])['']['joint_states_topic']
+    assert fingers == '/fr3_gripper/joint_states'
 
 
 @pytest.mark.parametrize('name', available_command_interfaces())

@@ -74,7 +74,10 @@ class Graph:
         self.statuses = self.record(Status, 'status', qos.ALL_STATUS)
 
     def start(self, *nodes: VjepaNode, threads: int = 1) -> None:
-        """Spin nodes until the test ends."""
+        """Bring nodes up, as their executables do, and spin them until the test ends."""
+        for node in reversed(nodes):
+            if isinstance(node, VjepaNode):
+                node.begin()
         executor = make_executor(nodes, threads)
         self._running.append((executor, nodes, self._spin(executor, self._stop_nodes)))
 
