@@ -18,6 +18,7 @@ pytest.importorskip('torch')
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_the_latency_of_commands_is_measured_beside_a_relay(tmp_path: Path) -> None:
     file = tmp_path / 'latency.json'
     options = ['--blocks', '2', '--images', '20', '--nodes', 'separate', '--json', str(file)]
