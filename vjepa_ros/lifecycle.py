@@ -189,8 +189,8 @@ class ManagedNode(LifecycleNodeMixin, VjepaNode):
     def on_activate(self, _previous: LifecycleState) -> TransitionCallbackReturn:
         """Begin to work."""
         self.inactive.clear()
-        self._log('inactive', 'active')
         if self._try(self.activate):
+            self._log('inactive', 'active')
             return _SUCCESS
         self.inactive.set()
         self.rest(f'not active: {self._failure}')
