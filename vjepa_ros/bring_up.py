@@ -99,8 +99,8 @@ class _RemoteNode:
             self._ask(state)
 
     def deactivate(self, timeout: float) -> None:
-        """Deactivate it, if it is there, and wait for that at most ``timeout`` [s]."""
-        if not self._change.service_is_ready():
+        """Deactivate it, if it works, and wait for that at most ``timeout`` [s]."""
+        if not (self.was_active and self._change.service_is_ready()):
             return
         call = self._transition(Transition.TRANSITION_DEACTIVATE)
         deadline = time.monotonic() + timeout

@@ -16,6 +16,7 @@ import threading
 import traceback
 from typing import Any
 
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.exceptions import ParameterException
@@ -30,6 +31,13 @@ from vjepa_ros.node import VjepaNode
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 _FAILURE = TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR
+
+_NAMES = {
+    Transition.TRANSITION_CONFIGURE: 'configure',
+    Transition.TRANSITION_CLEANUP: 'cleanup',
+    Transition.TRANSITION_ACTIVATE: 'activate',
+    Transition.TRANSITION_DEACTIVATE: 'deactivate',
+}
 
 NOT_WORKING = ('starting', 'not configured', 'not active')
 """What the reason of a status begins with while a managed node does not work."""
@@ -150,7 +158,8 @@ class ManagedNode(LifecycleNodeMixin, VjepaNode):
     ) -> ChangeState.Response:
         with self._transition:
             self._cause, self._failure = 'change_state was called', None
-            name = request.transition.label or f'transition {request.transition.id}'
+            number = request.transition.id
+            name = request.transition.label or _NAMES.get(number, f'transition {number}')
             _, before = self._state_machine.current_state
             try:
                 response = self._answer(request, response)
@@ -180,8 +189,8 @@ class ManagedNode(LifecycleNodeMixin, VjepaNode):
     def on_activate(self, _previous: LifecycleState) -> TransitionCallbackReturn:
         """Begin to work."""
         self.inactive.clear()
-        self._log('inactive', 'active')
         if self._try(self.activate):
+            self._log('inactive', 'active')
             return _SUCCESS
         self.inactive.set()
         self.rest(f'not active: {self._failure}')

@@ -112,8 +112,8 @@ class ConfigParameters(Generic[Config]):
             name = self._managed.get_fully_qualified_name()
             return SetParametersResult(
                 successful=False,
-                reason=f'{", ".join(fixed)} is fixed while the node is configured. Let it first: '
-                f'ros2 lifecycle set {name} deactivate, then cleanup.',
+                reason=f'{", ".join(fixed)} is fixed while the node is configured. Clean it up '
+                f'first: ros2 lifecycle set {name} deactivate, then cleanup.',
             )
         try:
             self._updated(self.value, self._mine(parameters))

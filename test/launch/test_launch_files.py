@@ -346,7 +346,9 @@ def test_nodes_come_up_in_order_once_the_model_is_set_right_and_the_commander_re
         request = ChangeState.Request(transition=Transition(label='configure'))
         assert observer.call(ChangeState, f'{name}/change_state', request).success
     order = ['encoder', 'goal', 'planner', 'commander']
-    observer.wait_until(lambda: len(planner.order('inactive -> active')) == 4, 'active nodes')
+    observer.wait_until(
+        lambda: '/vjepa/commander is active' in planner.log.read_text(), 'active nodes'
+    )
     assert planner.order('inactive -> active') == order
     planner.end()
     assert planner.order('-> inactive')[-1] == 'commander'
