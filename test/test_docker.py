@@ -24,7 +24,7 @@ each_compose_file = pytest.mark.parametrize('path', COMPOSE_FILES, ids=lambda pa
 
 
 def test_there_are_container_files() -> None:
-    assert len(DOCKERFILES) == len(COMPOSE_FILES) == 3
+    assert len(DOCKERFILES) == len(COMPOSE_FILES) == 4
 
 
 @each_dockerfile
@@ -57,14 +57,28 @@ def test_a_compose_file_builds_an_image_of_ours_with_keys_that_compose_has(path:
         assert {n for n in named if re.fullmatch(r'\w+', n)} == set(content.get('volumes', ()))
 
 
-def test_the_robots_container_starts_what_its_launch_file_takes() -> None:
+@pytest.mark.parametrize(('name', 'service'), [('robot', 'vjepa'), ('gazebo', 'gazebo')])
+def test_a_container_starts_what_its_launch_file_takes(name: str, service: str) -> None:
     source = (ROOT / 'vjepa_ros' / 'launching.py').read_text()
     known = set(re.findall(r"^    '(\w+)': \{", source, re.MULTILINE))
-    content = yaml.safe_load((ROOT / 'docker' / 'compose.robot.yaml').read_text())
-    command = content['services']['vjepa']['command']
+    content = yaml.safe_load((ROOT / 'docker' / f'compose.{name}.yaml').read_text())
+    command = content['services'][service]['command']
     assert command[:3] == ['ros2', 'launch', 'vjepa_ros']
-    assert (ROOT / 'launch' / command[3]).is_file()
+    launch_file = ROOT / 'launch' / command[3]
+    known |= set(re.findall(r"DeclareLaunchArgument\(\s*'(\w+)'", launch_file.read_text()))
     assert {argument.partition(':=')[0] for argument in command[4:]} <= known
+
+
+def test_the_gazebo_image_has_every_package_that_its_launch_file_starts() -> None:
+    launch_file = (ROOT / 'launch' / 'gazebo.launch.py').read_text()
+    started = set(re.findall(r"package='(\w+)'|FindPackageShare\('(\w+)'\)", launch_file))
+    names = {name for pair in started for name in pair if name}
+    image = (ROOT / 'docker' / 'gazebo.Dockerfile').read_text()
+    parts_of_ros_gz = {'ros_gz_sim', 'ros_gz_bridge'}
+    assert parts_of_ros_gz < names
+    assert 'ros-jazzy-ros-gz' in image
+    for name in names - parts_of_ros_gz:
+        assert name in image or f'ros-jazzy-{name.replace("_", "-")}' in image, name
 
 
 def test_the_entry_point_is_a_program_that_bash_can_read() -> None:

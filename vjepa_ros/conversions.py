@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped, TwistStamped
+from geometry_msgs.msg import PoseArray, PoseStamped, TwistStamped
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, JointState
@@ -172,6 +172,16 @@ def plan_to_message(plan: Plan, state: Float64Array, header: Header) -> PlanMess
         duration=float(plan.duration),
     )
     message.actions = array('d', np.ascontiguousarray(plan.actions, dtype=np.float64).tobytes())
+    return message
+
+
+def path_to_message(plan: Plan, state: Float64Array, header: Header) -> PoseArray:
+    """Return where a plan leads, as poses: that of ``state`` (7,), then one after each action."""
+    message = PoseArray(header=header)
+    for action in (None, *plan.actions):
+        state = state if action is None else geometry.compose_states(state, action)
+        quaternion = geometry.euler_to_quaternion_xyzw(state[3:6])
+        message.poses.append(pose_to_message(state[:3], quaternion, header).pose)
     return message
 
 

@@ -80,6 +80,7 @@ class GoalNode(ManagedNode):
         self._last_change = 0.0  # steady time of the last goal [s]
         self._lock = threading.Lock()  # guards the goals in force
         self._goals: list[Goal] = []
+        self._pictures: dict[str, Image] = {}  # of the goals, by their names
         self._pursuit: SequencePursuit | None = None
         self._commander: Status | None = None  # the newest
         self._newest_image: Image | None = None
@@ -88,6 +89,9 @@ class GoalNode(ManagedNode):
         """Make the endpoints."""
         self._publisher = self.create_publisher(
             Goal, 'goal', qos.GOAL, qos_overriding_options=qos.OVERRIDABLE
+        )
+        self._picture_publisher = self.create_publisher(
+            Image, 'goal_image', qos.GOAL, qos_overriding_options=qos.OVERRIDABLE
         )
         for message, topic, callback, profile in (
             (Image, 'image', self._on_image, qos.IMAGE),
@@ -273,7 +277,9 @@ class GoalNode(ManagedNode):
         embedding = self._encoded(image)
         conversions.embedding_from_message(embedding)  # raises if the encoder sent nonsense
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=4).hexdigest()
-        return Goal(goal_id=f'goal-{next(self._numbers)}-{digest}', embedding=embedding)
+        goal = Goal(goal_id=f'goal-{next(self._numbers)}-{digest}', embedding=embedding)
+        self._pictures[goal.goal_id] = image
+        return goal
 
     def put_in_force(self, goals: list[Goal], pursuit: SequencePursuit | None = None) -> None:
         """Replace what is in force by a goal, or by those of a pursuit."""
@@ -284,6 +290,7 @@ class GoalNode(ManagedNode):
             self.check_active()
             if self._pursuit is not None:
                 self._pursuit.end(f'{goals[0].goal_id} replaced it')
+            self._forget_goals()
             self._goals, self._pursuit = goals, pursuit
             self._publish_goal()
         self.status.accept()
@@ -302,12 +309,20 @@ class GoalNode(ManagedNode):
             goal.header = Header(stamp=self.get_clock().now().to_msg())
             goal.sub_goal, goal.sub_goals = index, len(self._goals) if pursuit else 0
             self._publisher.publish(goal)
+            self._picture_publisher.publish(self._pictures[goal.goal_id])
             self.get_logger().info(f'goal {self._goal_id} is in force')
         self.status.update(state=Status.IDLE, reason=reason, goal_id=self._goal_id)
 
+    def _forget_goals(self) -> None:
+        """Forget the goals that were in force, and their pictures; the lock is held."""
+        for goal in self._goals:
+            self._pictures.pop(goal.goal_id, None)
+        self._goals = []
+
     def _withdraw_goal(self, reason: str) -> None:
         """Let no goal be in force; the lock is held."""
-        self._goal_id, self._goals = '', []
+        self._forget_goals()
+        self._goal_id = ''
         if self._pursuit is not None and self._pursuit.is_over:
             self._pursuit = None
         self._publisher.publish(Goal(header=Header(stamp=self.get_clock().now().to_msg())))

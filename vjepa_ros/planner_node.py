@@ -15,7 +15,7 @@ from pathlib import Path
 import time
 from typing import Any
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseArray, PoseStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Header
 
@@ -166,6 +166,9 @@ class PlannerNode(ManagedNode):
         options: dict[str, Any] = {'qos_overriding_options': qos.OVERRIDABLE}
         self._plan_publisher = self.create_publisher(PlanMessage, 'plan', qos.RESULT, **options)
         self._energy_publisher = self.create_publisher(Float64, 'energy', qos.RESULT, **options)
+        self._path_publisher = self.create_publisher(
+            PoseArray, 'predicted_path', qos.RESULT, **options
+        )
         joint_states = self._config.value.joint_states_topic
         inputs = self._inputs
         for message, topic, take, profile in (
@@ -236,6 +239,7 @@ class PlannerNode(ManagedNode):
             )
             self._plan_publisher.publish(conversions.plan_to_message(plan, state, header))
             self._energy_publisher.publish(Float64(data=plan.current_energy))
+            self._path_publisher.publish(conversions.path_to_message(plan, state, header))
             self._diagnose(plan, job.stamp)
             self.status.accept()
         except (VjepaPlannerError, RuntimeError) as error:

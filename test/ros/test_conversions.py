@@ -131,6 +131,20 @@ def test_a_plan_survives_the_round_trip() -> None:
     assert message.header.stamp == HEADER.stamp
 
 
+def test_a_path_begins_at_the_state_and_has_a_pose_after_each_action() -> None:
+    state = np.array([0.4, 0.1, 0.3, np.pi, 0.0, 0.0, 0.0])
+    actions = np.zeros((2, 7))
+    actions[:, 0], actions[1, 5] = 0.05, np.pi / 2
+    numbers = {'energy': 0.1, 'current_energy': 0.2, 'duration': 0.1, 'stamp': 0.0}
+    plan = Plan(actions=actions, evaluations=1, **numbers)
+    path = conversions.path_to_message(plan, state, HEADER)
+    assert path.header == HEADER
+    assert [pose.position.x for pose in path.poses] == pytest.approx([0.4, 0.45, 0.5])
+    ends = [path.poses[index].orientation for index in (0, 1, 2)]
+    assert (ends[0].x, ends[1].x) == pytest.approx((1.0, 1.0))
+    assert abs(ends[2].x) == pytest.approx(np.sqrt(0.5))
+
+
 @pytest.mark.parametrize(
     'message',
     [

@@ -62,6 +62,14 @@ def test_who_starts_later_gets_the_goal_too(goals, camera_image) -> None:
     assert late[0].goal_id == answer.goal_id
 
 
+def test_the_picture_of_the_goal_in_force_is_shown_also_to_who_starts_later(goals, camera_image):
+    set_goal(goals, image=conversions.image_to_message(camera_image[::-1], Header()))
+    set_goal(goals, image=conversions.image_to_message(camera_image, Header()))
+    shown = goals.record(Image, 'goal_image', qos.GOAL)
+    goals.wait_until(lambda: shown, 'a latched picture')
+    assert (conversions.image_from_message(shown[-1]) == camera_image).all()
+
+
 def test_a_bad_goal_is_refused_with_a_reason_and_the_old_one_stays(
     goals, camera_image, tmp_path
 ) -> None:
