@@ -153,6 +153,13 @@ class ManagedNode(LifecycleNodeMixin, VjepaNode):
             if not self.is_finalized:
                 self.trigger_shutdown()
 
+    def destroy_node(self) -> None:
+        """Leave the graph; rclpy forgets actions and state machine, which keep the node there."""
+        for endpoint in endpoints(self):
+            destroy_endpoint(self, endpoint)
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _on_change_state(
         self, request: ChangeState.Request, response: ChangeState.Response
     ) -> ChangeState.Response:

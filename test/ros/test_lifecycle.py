@@ -302,6 +302,20 @@ def test_nothing_is_left_of_many_lives(graph, manager, tiny_model, camera_image)
     assert lives[-1] == lives[0]
 
 
+def test_a_node_that_is_destroyed_leaves_the_graph_at_once(graph) -> None:
+    graph.begin()
+    gc.disable()  # which would destroy what was forgotten, some time
+    try:
+        for node in (CommanderNode(), GoalNode()):
+            node.begin()
+            node.close()
+            node.destroy_node()
+            del node
+        wait_until(lambda: set(graph.observer.get_node_names()) == {'observer'}, 'nobody', 10.0)
+    finally:
+        gc.enable()
+
+
 def show_anyone(graph: Graph, image: np.ndarray) -> Callable[[], object]:
     """Return what publishes an image of now, whether somebody listens or not."""
     publisher = graph.observer.create_publisher(Image, 'image', qos.CAMERA)
