@@ -3,9 +3,11 @@
 # On a ROS 2 installation this file is not needed: use `colcon build` and `ros2 launch`.
 
 VENV ?= .venv
-# Arguments of `vjepa demo` and of pytest. Without torch the shipped model runs on ONNX Runtime.
+# Arguments of `vjepa demo`, of pytest, and of the long runs (--help lists them). Without torch the shipped model runs on ONNX Runtime.
 DEMO_ARGS ?= $(if $(filter none,$(TORCH)),--backend onnxruntime)
 PYTEST_ARGS ?=
+CHAOS_ARGS ?=
+SOAK_ARGS ?=
 
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
@@ -29,11 +31,12 @@ export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test faults lint clean
+.PHONY: help setup demo test faults chaos soak lint clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo 'Set-up options: PYTHON=python3.12, TORCH=cpu|cuda|none. Arguments: DEMO_ARGS, PYTEST_ARGS.'
+	@echo 'Set-up options: PYTHON=python3.12, TORCH=cpu|cuda|none. Arguments: DEMO_ARGS, PYTEST_ARGS,'
+	@echo 'CHAOS_ARGS, SOAK_ARGS.'
 
 setup: $(DONE)/project  ## make or refresh the environment in .venv
 
@@ -41,11 +44,18 @@ demo: setup  ## a simulated Franka reaches the pose in a goal image, over ROS 2
 	$(BIN)/vjepa demo $(DEMO_ARGS)
 
 test: setup  ## run every test that can run on this machine
-	@# Tiny networks in several processes at once: more threads would only wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@# Two files at a time: tests of the graph mostly wait. Tiny networks in several processes at
+	@# once: more threads would only wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 faults: setup  ## break things on purpose, and write docs/faults.md
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fault_table.py docs/faults.md
+
+chaos: setup  ## ten minutes of random faults; CHAOS_ARGS='--minutes 10 --seed 0'
+	OMP_NUM_THREADS=1 $(BIN)/python test/chaos/chaos.py $(CHAOS_ARGS)
+
+soak: setup  ## an hour of changing goals, watched for leaks; SOAK_ARGS='--minutes 60'
+	OMP_NUM_THREADS=1 $(BIN)/python test/chaos/soak.py $(SOAK_ARGS)
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -43,7 +43,7 @@ TORCH = ['safetensors>=0.4', 'torch>=2.4']
 EXPORT = [*TORCH, 'onnx>=1.17', 'onnx-ir>=0.1.12', 'onnxscript>=0.5']
 TRAIN = [*TORCH, 'matplotlib>=3.6']
 TENSORRT = [*EXPORT, 'tensorrt>=10.12']
-TEST = ['hypothesis', 'pytest', 'pytest-timeout']
+TEST = ['hypothesis', 'pytest', 'pytest-rerunfailures', 'pytest-timeout', 'pytest-xdist']
 
 # Runs under sh, which hands over to the Python of the prefix that pip installed into.
 LAUNCHER = """\

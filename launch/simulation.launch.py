@@ -6,13 +6,14 @@ With ``use_sim_time`` the simulator publishes /clock; a graph has one, so only o
 """
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from vjepa_ros.launching import (
     argument,
     ARGUMENTS,
+    end_all,
     fast_dds_profile,
     launch_arguments,
     node,
@@ -36,7 +37,7 @@ def _simulator(context: LaunchContext) -> list[Node]:
             'simulator',
             [*presets, LaunchConfiguration('params_file'), parameters],
             remappings=remappings(context),
-            on_exit=Shutdown(reason='simulator ended'),
+            on_exit=end_all('simulator ended'),
         )
     ]
 

@@ -204,7 +204,7 @@ class CommandGate:
                 'the emergency stop is latched. Call release_e_stop first, then start.'
             )
         if self.state is GateState.STOPPED:
-            self.state, self.reason = GateState.WAITING, 'started'
+            self.state, self.reason = GateState.WAITING, 'started: no measured pose yet'
 
     def stop(self, reason: str = 'stopped: call the service start') -> None:
         """Hold, and accept no plan until started again."""

@@ -15,7 +15,7 @@ from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from vjepa_msgs.msg import Plan
+from vjepa_msgs.msg import Plan, Status
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
@@ -23,8 +23,8 @@ from vjepa_ros.command_gate import CommandGate, GateState, PlannedStep
 from vjepa_ros.command_interfaces import available_command_interfaces, make_command_interface
 from vjepa_ros.gate_config import GateConfig
 from vjepa_ros.gripper import GripperConfig, make_gripper
+from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.motion import Pose
-from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
@@ -52,30 +52,65 @@ class CommanderConfig:
     )
 
 
-class CommanderNode(VjepaNode):
-    """Turns plans into limited motions of the arm, and holds it otherwise."""
+class CommanderNode(ManagedNode):
+    """Turns plans into limited motions of the arm, and holds it otherwise.
+
+    Unless it is active its gate is stopped, and cannot be started; it watches and holds on.
+    """
 
     def __init__(self) -> None:
-        """Begin, stopped unless ``autostart`` is set.
+        """Declare the parameters, but for those of the command interface that is chosen.
 
         Raises:
-            VjepaPlannerError: A parameter is wrong, or the package of the gripper or of the
-                command interface is missing.
+            VjepaPlannerError: Some of them do not go together.
         """
         super().__init__('commander')
-        self._config = config = ConfigParameters(self, CommanderConfig()).value
-        self._limits = ConfigParameters(self, GateConfig(), '', self._configure)
-        self._gripper_parameters = ConfigParameters(self, GripperConfig(), '', self._configure)
+        self._config = ConfigParameters(self, CommanderConfig())
+        self._limits = ConfigParameters(self, GateConfig(), '', self._take_config)
+        self._gripper_parameters = ConfigParameters(self, GripperConfig(), '', self._take_config)
+        self._gate: CommandGate | None = None
+        self._autostarts = False
+
+    def configure(self) -> None:
+        """Make the gate, stopped, and the endpoints.
+
+        Raises:
+            VjepaPlannerError: The package of the gripper or of the command interface is missing,
+                or a parameter is wrong.
+        """
+        config = self._config.value
         self._gripper = make_gripper(self, self._gripper_parameters.value)
         self._interface = make_command_interface(
             self, config.command_interface, config.base_frame, self._limits.value
         )
-        self._gate = CommandGate(
-            self._limits.value,
-            self._send_target,
-            self._gripper,
-            started=config.autostart,
-        )
+        latched = self._gate is not None and self._gate.state is GateState.E_STOPPED
+        self._gate = CommandGate(self._limits.value, self._send_target, self._gripper)
+        if latched:
+            self._gate.e_stop()
+        self._autostarts = config.autostart
+        self._make_endpoints(config.command_rate)
+
+    def activate(self) -> None:
+        """Let plans pass if ``autostart`` is set; after a deactivation only ``start`` does."""
+        if self._autostarts and self._gate.state is GateState.STOPPED:
+            self._gate.start()
+        self._report()
+
+    def deactivate(self) -> None:
+        """Leave the arm at rest."""
+        self._autostarts = False
+        if self._gate.state is not GateState.STOPPED:
+            self._gate.stop('it was deactivated: call the service start')
+
+    def rest(self, reason: str) -> None:
+        """Say why the node does not work: to others it is a commander that is stopped."""
+        self.rest_reason = reason
+        if self._gate is None:
+            self.status.update(state=Status.STOPPED, reason=reason)
+        else:
+            self._report()
+
+    def _make_endpoints(self, rate: float) -> None:
         options = {'qos_overriding_options': qos.OVERRIDABLE}
         self.create_subscription(
             PoseStamped, 'current_pose', self._on_pose, qos.ROBOT_STATE, **options
@@ -91,15 +126,9 @@ class CommanderNode(VjepaNode):
         # Steady unless the time is simulated: the clock of the machine may be set back.
         simulated = self.get_parameter('use_sim_time').value
         clock = self.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / config.command_rate, self._on_tick, clock=clock)
+        self._timer = self.create_timer(1.0 / rate, self._on_tick, clock=clock)
 
-    def close(self) -> None:
-        """Leave the arm at rest."""
-        super().close()
-        self._gate.stop('the commander has ended')
-        self._report()
-
-    def _configure(self) -> None:
+    def _take_config(self) -> None:
         self._gate.config = self._interface.limits = self._limits.value
         if self._gripper is not None:
             self._gripper.config = self._gripper_parameters.value
@@ -137,25 +166,35 @@ class CommanderNode(VjepaNode):
         except InvalidInputError as error:
             self._gate.refuse(str(error), stamp)
         else:
-            self._gate.submit(step, self._now())
+            if self._gate.submit(step, self._now()):
+                self._tick_at_once()
         if self._gate.rejected > rejected:
             self.get_logger().error(self._gate.reason, throttle_duration_sec=1.0)
         self._report()
+
+    def _tick_at_once(self) -> None:
+        """Send the first target of a plan now; the next one follows a period later."""
+        self._timer.reset()
+        self._on_tick()
 
     def _on_tick(self) -> None:
         try:
             self._check_other_publishers()
         except InvalidInputError as error:
             self._gate.fault(str(error))
-        self._gate.tick(self._now())
+        now = self._now()
+        self._interface.stamp = conversions.stamp_from_nanoseconds(now)
+        self._gate.tick(now)
         moving = self._gate.state is GateState.EXECUTING
         trouble = self._interface.update(self._gate.measured, moving)
         if moving and trouble:
             self._gate.hold(trouble)
+        self._interface.stamp = None
         self._report()
 
     def _start(self) -> None:
         """Accept plans, if nobody else commands the arm and it can be commanded."""
+        self.check_active()
         self._check_other_publishers()
         self._interface.check(self._gate.measured)
         self._gate.start()
@@ -183,10 +222,10 @@ class CommanderNode(VjepaNode):
         return self.get_clock().now().nanoseconds
 
     def _check_frame(self, name: str, header: Header) -> None:
-        if header.frame_id != self._config.base_frame:
+        if header.frame_id != self._config.value.base_frame:
             raise InvalidInputError(
                 f'{name} is in frame {header.frame_id!r}, needed is '
-                f'{self._config.base_frame!r} (parameter base_frame).'
+                f'{self._config.value.base_frame!r} (parameter base_frame).'
             )
 
     def _check_other_publishers(self) -> None:
@@ -210,7 +249,7 @@ class CommanderNode(VjepaNode):
         gate = self._gate
         self.status.update(
             state=int(gate.state),
-            reason=gate.reason,
+            reason=gate.reason if self.is_active else self.rest_reason,
             accepted=gate.accepted,
             rejected=gate.rejected,
             goal_id=gate.goal_id,

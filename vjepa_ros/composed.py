@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from vjepa_ros.commander_node import CommanderNode
 from vjepa_ros.encoder_node import EncoderNode
 from vjepa_ros.goal_node import GoalNode
-from vjepa_ros.node import VjepaNode
+from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.planner_node import PlannerNode
 from vjepa_ros.spin import run
 
@@ -17,10 +17,10 @@ from vjepa_ros.spin import run
 _THREADS = 8
 
 
-def make_nodes() -> Sequence[VjepaNode]:
-    """Return the four nodes; the model is chosen by the parameters of the encoder."""
+def make_nodes() -> Sequence[ManagedNode]:
+    """Return the four nodes, commander first; the encoder's parameters choose the model."""
     encoder = EncoderNode()
-    return [CommanderNode(), GoalNode(), PlannerNode(encoder.model), encoder]
+    return [CommanderNode(), PlannerNode(encoder.model), GoalNode(), encoder]
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
 from vjepa_msgs.msg import Status
 from vjepa_ros.inputs import Input
@@ -78,6 +79,10 @@ class Diagnostics:
 
         events = SubscriptionEventCallbacks(incompatible_qos=on_mismatch)
         return found, found.counting(callback), events
+
+    def forget(self, subscription: Subscription) -> None:
+        """Watch a subscription no longer."""
+        self._inputs = [one for one in self._inputs if not one.is_of(subscription)]
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:

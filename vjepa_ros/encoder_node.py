@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node ``encoder``: images in, embeddings out; and a service for single images.
 
-A second thread of the executor answers the service, which waits for the model's worker; the
-heartbeat and the images must not wait with it.
+The service waits for the model's worker without holding up the thread of the executor: heartbeat
+and images go on, and no hand-over to another thread delays them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
 from vjepa_ros.image_watch import ImageWatch
+from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.model import Model
-from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
@@ -61,19 +62,26 @@ class EncoderConfig:
     )
 
 
-class EncoderNode(VjepaNode):
+class EncoderNode(ManagedNode):
     """Encodes the newest image, again and again."""
 
     def __init__(self, model: Model | None = None) -> None:
-        """Load the model, unless one is shared, and begin."""
+        """Declare the parameters.
+
+        Args:
+            model: One that is shared; None for one of its own.
+        """
         super().__init__('encoder')
         self._config = ConfigParameters(self, EncoderConfig())
         self.model = model or Model(self)
-        self._owns_model = model is None
+
+    def configure(self) -> None:
+        """Load the model and make the endpoints."""
+        self.model.acquire()
+        self.on_cleanup_call(self.model.release)
         self._slot = self.model.worker.slot(self._encode_newest)
-        self._watch = ImageWatch()
+        self.on_cleanup_call(self.model.worker.remove, self._slot)
         self._last_put = 0.0  # steady time [s]
-        self._last_image = 0.0  # steady time [s]
         self._last_stamp = 0  # [ns]
         self._publisher = self.create_publisher(
             Embedding, 'embedding', qos.RESULT, qos_overriding_options=qos.OVERRIDABLE
@@ -91,16 +99,21 @@ class EncoderNode(VjepaNode):
         self.create_service(
             Encode, 'encode', self._on_encode, callback_group=MutuallyExclusiveCallbackGroup()
         )
+
+    def activate(self) -> None:
+        """Encode what comes from now on."""
+        self._watch = ImageWatch()
+        self._last_image = 0.0  # steady time [s]
         self.status.update(state=Status.WAITING, reason='no image yet')
 
-    def close(self) -> None:
-        """End the worker."""
-        super().close()
-        if self._owns_model:
-            self.model.close()
+    def deactivate(self) -> None:
+        """Finish the image at hand."""
+        self._slot.drain()
 
     def _notice_silence(self) -> None:
         """Say so when images stay away that came before."""
+        if not self.is_active:
+            return
         silence = time.monotonic() - self._last_image
         if self._last_image and silence > self._config.value.image_max_age:
             self.status.update(
@@ -108,6 +121,8 @@ class EncoderNode(VjepaNode):
             )
 
     def _on_image(self, message: Image) -> None:
+        if not self.is_active:
+            return
         now = self._last_image = time.monotonic()
         if now - self._last_put < 1.0 / self._config.value.max_rate:
             self.diagnostics.count('images beyond max_rate')
@@ -123,6 +138,8 @@ class EncoderNode(VjepaNode):
         except (VjepaPlannerError, RuntimeError) as error:
             self.status.update(state=Status.WAITING)
             self.status.reject(f'image refused: {error}')
+            return
+        if not self.is_active:
             return
         self._publisher.publish(embedding)
         age = self.get_clock().now().nanoseconds - self._last_stamp
@@ -147,11 +164,18 @@ class EncoderNode(VjepaNode):
             embedding = self.model.world_model.encode(image[None])[0]
         return conversions.embedding_to_message(embedding, self.model.name, message.header)
 
-    def _on_encode(self, request: Encode.Request, response: Encode.Response) -> Encode.Response:
+    async def _on_encode(
+        self, request: Encode.Request, response: Encode.Response
+    ) -> Encode.Response:
         timeout = self._config.value.encode_timeout
+        deadline = time.monotonic() + timeout
         try:
+            self.check_active()
             future = self.model.worker.request(lambda: self._encoded(request.image))
-            response.embedding = future.result(timeout)
+            future.add_done_callback(self._wake)
+            while not future.done() and time.monotonic() < deadline:
+                await _NextRound()
+            response.embedding = future.result(0.0)
             response.success = True
         except FutureTimeoutError:
             future.cancel()
@@ -162,7 +186,19 @@ class EncoderNode(VjepaNode):
             response.message = str(error)
         return response
 
+    def _wake(self, _future: object) -> None:
+        """Let the executor look at what waits for the model."""
+        if self.executor is not None:
+            self.executor.wake()
+
+
+class _NextRound:
+    """Awaited in a callback, it lets the executor do what else is there to do."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
 
 def main() -> int:
     """Run the node as a process."""
-    return run(lambda: [EncoderNode()], threads=2)
+    return run(lambda: [EncoderNode()])

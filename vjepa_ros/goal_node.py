@@ -28,9 +28,9 @@ from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
 from vjepa_ros.goal_pursuit import GoalPursuit
-from vjepa_ros.node import VjepaNode
+from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.parameters import ConfigParameters
-from vjepa_ros.pursue_goal_server import PursueGoalServer
+from vjepa_ros.pursue_goal_server import PursueConfig, PursueGoalServer
 from vjepa_ros.sequence_pursuit import (
     check_sequence,
     make_sequence,
@@ -67,13 +67,14 @@ class GoalConfig:
     )
 
 
-class GoalNode(VjepaNode):
+class GoalNode(ManagedNode):
     """Keeps the goal in force, and replaces it when a new one is known to be good."""
 
     def __init__(self) -> None:
         """Begin without a goal."""
         super().__init__('goal')
         self._config = ConfigParameters(self, GoalConfig())
+        self._pursue_config = ConfigParameters(self, PursueConfig(), 'pursue.')
         self._goal_id = ''
         self._numbers = count(1)
         self._last_change = 0.0  # steady time of the last goal [s]
@@ -83,6 +84,9 @@ class GoalNode(VjepaNode):
         self._pursuit: SequencePursuit | None = None
         self._commander: Status | None = None  # the newest
         self._newest_image: Image | None = None
+
+    def configure(self) -> None:
+        """Make the endpoints."""
         self._publisher = self.create_publisher(
             Goal, 'goal', qos.GOAL, qos_overriding_options=qos.OVERRIDABLE
         )
@@ -110,11 +114,18 @@ class GoalNode(VjepaNode):
             (Trigger, 'clear_goal', self._on_clear_goal),
         ):
             self.create_service(service, name, answer, callback_group=requests)
-        self._pursue_goal = PursueGoalServer(self)
+        self._pursue_goal = PursueGoalServer(self, self._pursue_config)
+
+    def activate(self) -> None:
+        """Take goals from now on."""
         self.status.update(
             state=Status.WAITING,
             reason='no goal set: call set_goal_image, set_goal_sequence or capture_goal',
         )
+
+    def deactivate(self) -> None:
+        """Withdraw the goal in force: nobody would go on with its sequence."""
+        self._clear('the goal node was deactivated')
 
     def _on_image(self, message: Image) -> None:
         self._newest_image = message
@@ -166,6 +177,9 @@ class GoalNode(VjepaNode):
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         with self._lock:
+            if not self.is_active:
+                response.message = f'the goal node is {self.rest_reason}'
+                return response
             if isinstance(self._pursuit, GoalPursuit):
                 response.message = 'the action pursue_goal is at work: cancel it, or clear_goal.'
                 return response
@@ -182,14 +196,19 @@ class GoalNode(VjepaNode):
     def _on_clear_goal(
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        with self._lock:
-            if self._pursuit is not None:
-                self._pursuit.end('clear_goal was called')
-            self._pursuit = None
-            self._withdraw_goal('no goal set: it was cleared')
+        self._clear('clear_goal was called')
+        if not self.is_active:
+            self.rest(self.rest_reason)
         response.success = True
         response.message = 'no goal is in force; the arm finishes its step and rests.'
         return response
+
+    def _clear(self, why: str) -> None:
+        with self._lock:
+            if self._pursuit is not None:
+                self._pursuit.end(why)
+            self._pursuit = None
+            self._withdraw_goal('no goal set: it was cleared')
 
     def _on_status(self, message: Status) -> None:
         if message.node == COMMANDER:
@@ -253,6 +272,7 @@ class GoalNode(VjepaNode):
 
     def encoded_goal(self, image: Image) -> Goal:
         """Return an image as a goal with a new name, or raise and change nothing in force."""
+        self.check_active()
         pixels = conversions.image_from_message(image)
         embedding = self._encoded(image)
         conversions.embedding_from_message(embedding)  # raises if the encoder sent nonsense
@@ -264,9 +284,10 @@ class GoalNode(VjepaNode):
     def put_in_force(self, goals: list[Goal], pursuit: SequencePursuit | None = None) -> None:
         """Replace what is in force by a goal, or by those of a pursuit."""
         interval = self._config.value.min_goal_interval
-        self.closing.wait(max(0.0, self._last_change + interval - time.monotonic()))
+        self.inactive.wait(max(0.0, self._last_change + interval - time.monotonic()))
         self._last_change = time.monotonic()
         with self._lock:
+            self.check_active()
             if self._pursuit is not None:
                 self._pursuit.end(f'{goals[0].goal_id} replaced it')
             self._forget_goals()
@@ -321,7 +342,7 @@ class GoalNode(VjepaNode):
         future.add_done_callback(lambda _: answered.set())
         deadline = time.monotonic() + timeout
         while not answered.wait(_CLOSING_LATENCY):
-            if self.closing.is_set() or time.monotonic() > deadline:
+            if self.inactive.is_set() or time.monotonic() > deadline:
                 self._encoder.remove_pending_request(future)
                 raise InvalidInputError(f'the encoder did not answer within {timeout:g} s.')
         answer = future.result()

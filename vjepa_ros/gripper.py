@@ -16,10 +16,12 @@ from rclpy.node import Node
 
 from vjepa_planner.errors import MissingDependencyError, UnknownNameError
 from vjepa_planner.robots import fr3
+from vjepa_ros.action_connection import ActionConnection
 from vjepa_ros.settings import setting
 
 _LONGEST_STALL = 180.0  # [s] that libfranka has been seen to block in, without a way to stop it
 _SAME_CLOSEDNESS = 0.05  # a goal this close to the last one is not sent again
+_REFRESH_PERIOD = 0.5  # [s] of the connections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +86,26 @@ class Gripper(ABC):
         self._goals = 0  # sent so far: an answer to an older one does not count
         self._stopped = 0  # goals up to this number must not move the gripper any more
         self._open: dict[int, _Goal] = {}  # without a result, overdue ones too
+        self._connections: list[ActionConnection] = []
+        self._next_look = 0.0  # steady time [s]
 
     @property
     def busy(self) -> bool:
         """Whether a goal is under way and not overdue, or waits until the dwell is over."""
         return self._deadline > 0.0 or self._waiting is not None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether all action servers that it needs are there."""
+        return all(connection.is_ready for connection in self._connections)
+
     def update(self) -> None:
         """Let time pass: send what has waited for long enough, give up what is overdue."""
         now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _REFRESH_PERIOD
+            for connection in self._connections:
+                connection.refresh(now)
         if self._deadline and now > self._deadline:
             self.stop(f'no result within {self.config.gripper_timeout:g} s')
         if self._waiting is not None and not self._deadline and now >= self._dwell_end:
@@ -129,7 +142,8 @@ class Gripper(ABC):
             self._last = self._last[0], min(change, self._last[1], key=abs)
 
     def _send(self, closedness: float, change: float) -> None:
-        client, goal = self._goal((1.0 - closedness) * fr3.MAX_GRIPPER_WIDTH, change > 0.0)
+        connection, goal = self._goal((1.0 - closedness) * fr3.MAX_GRIPPER_WIDTH, change > 0.0)
+        client = connection.client
         if obstacle := self._obstacle(client):
             self._node.get_logger().warning(
                 f'gripper does not move: {obstacle}', throttle_duration_sec=5.0
@@ -167,8 +181,8 @@ class Gripper(ABC):
         return '' if client.server_is_ready() else 'its action server is missing'
 
     @abstractmethod
-    def _goal(self, width: float, closing: bool) -> tuple[ActionClient, Any]:
-        """Return the client and the goal that bring the gripper to ``width`` [m]."""
+    def _goal(self, width: float, closing: bool) -> tuple[ActionConnection, Any]:
+        """Return whom to give which goal, to bring the gripper to ``width`` [m]."""
 
     @abstractmethod
     def _failure(self, result: Any) -> str:  # noqa: ANN401 - of either package
@@ -199,8 +213,10 @@ class Gripper(ABC):
             self._last = None  # it may be anywhere: send the next goal in any case
             self._node.get_logger().warning(f'gripper: {failure}')
 
-    def _client(self, action: Any, name: str) -> ActionClient:  # noqa: ANN401 - an action type
-        return ActionClient(self._node, action, f'{self.config.gripper_namespace}/{name}')
+    def _connect(self, action: Any, name: str) -> ActionConnection:  # noqa: ANN401 - no base class
+        name = f'{self.config.gripper_namespace}/{name}'
+        self._connections.append(ActionConnection(self._node, action, name))
+        return self._connections[-1]
 
 
 class FrankaGripper(Gripper):
@@ -217,16 +233,13 @@ class FrankaGripper(Gripper):
             from franka_msgs.action import Grasp, Move
         except ImportError as error:
             raise _missing('franka_msgs') from error
-        self._actions = Move, Grasp
-        self._move, self._grasp = self._client(Move, 'move'), self._client(Grasp, 'grasp')
+        self._move, self._grasp = self._connect(Move, 'move'), self._connect(Grasp, 'grasp')
 
-    def _goal(self, width: float, closing: bool) -> tuple[ActionClient, Any]:
-        move, grasp = self._actions
+    def _goal(self, width: float, closing: bool) -> tuple[ActionConnection, Any]:
+        speed = self.config.gripper_speed
         if not closing:
-            return self._move, move.Goal(width=width, speed=self.config.gripper_speed)
-        goal = grasp.Goal(
-            width=width, speed=self.config.gripper_speed, force=self.config.gripper_force
-        )
+            return self._move, self._move.action.Goal(width=width, speed=speed)
+        goal = self._grasp.action.Goal(width=width, speed=speed, force=self.config.gripper_force)
         goal.epsilon.inner = goal.epsilon.outer = fr3.MAX_GRIPPER_WIDTH
         return self._grasp, goal
 
@@ -244,11 +257,10 @@ class ControlGripper(Gripper):
             from control_msgs.action import GripperCommand
         except ImportError as error:
             raise _missing('control_msgs') from error
-        self._action = GripperCommand
-        self._command = self._client(GripperCommand, 'gripper_action')
+        self._command = self._connect(GripperCommand, 'gripper_action')
 
-    def _goal(self, width: float, closing: bool) -> tuple[ActionClient, Any]:
-        goal = self._action.Goal()
+    def _goal(self, width: float, closing: bool) -> tuple[ActionConnection, Any]:
+        goal = self._command.action.Goal()
         goal.command.position = width / 2
         goal.command.max_effort = self.config.gripper_force if closing else 0.0
         return self._command, goal

@@ -10,6 +10,8 @@ import numpy as np
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.types import Image
 
+_STRIDE = 4  # of the pixels that the contrast is taken from: all of them take 6 ms at 640 x 480
+
 
 class ImageWatch:
     """Looks at images one after the other, and remembers the last one and the first one's size."""
@@ -40,16 +42,22 @@ class ImageWatch:
                 f'the images were {before[1]} x {before[0]} pixels and are {image.shape[1]} x '
                 f'{image.shape[0]} now. Was the camera changed? Its view must be the same.'
             )
-        contrast = float(image.mean(axis=2).std())
+        contrast = float(image[::_STRIDE, ::_STRIDE].mean(axis=2).std())
         if contrast < min_contrast:
             raise InvalidInputError(
                 f'the image shows nothing: its grey values differ by {contrast:.1f}, at least '
                 f'{min_contrast:g} is needed (parameter min_contrast). Is the lens covered?'
             )
+        self._check_frozen(image, now, frozen_after)
+
+    def _check_frozen(self, image: Image, now: float, frozen_after: float) -> None:
+        if not frozen_after:
+            self._digest = b''
+            return
         digest = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
         if digest != self._digest:
             self._digest, self._since = digest, now
-        elif 0.0 < frozen_after < now - self._since:
+        elif now - self._since > frozen_after:
             raise InvalidInputError(
                 f'the image has been the same for {now - self._since:.1f} s: is the camera '
                 'frozen? (parameter frozen_after)'

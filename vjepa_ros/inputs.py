@@ -52,6 +52,10 @@ class Input:
         self.topic = subscription.topic_name
         self._subscription = subscription
 
+    def is_of(self, subscription: Subscription) -> bool:
+        """Return whether this is the subscription."""
+        return self._subscription is subscription
+
     def counting(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
         """Return a callback that counts a message and hands it on."""
 

@@ -13,19 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchContext
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
+from launch import Action, LaunchContext
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from rclpy.parameter import parameter_dict_from_yaml_file
+
+from vjepa_ros.bring_up import BringUp
 
 SHARE = FindPackageShare('vjepa_ros')
 BACKENDS = ['torch', 'torch-compile', 'onnxruntime', 'tensorrt']
 PRECISIONS = ['float32', 'bfloat16', 'float16']
 LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal']
 SWITCH = ['true', 'false']
+THINKING = ('encoder', 'goal', 'planner', 'commander')
+"""In the order in which they become active; the one that moves the arm comes last."""
+_ENDING = 'vjepa_ros_ends'
 NONE = 'none'  # `ros2 launch` takes no empty arguments
 
 # Defaults are those of planner.launch.py; the other files give their own where they differ.
@@ -144,16 +149,44 @@ def argument(name: str, value_type: type = str) -> ParameterValue:
 
 def node(executable: str, parameters: list[Any], **arguments: Any) -> Node:  # noqa: ANN401
     """Return one of our nodes, in the namespace and with the log level of the launch file."""
-    arguments = {'sigterm_timeout': '20'} | arguments  # torch ends slowly on a busy machine
-    return Node(
-        package='vjepa_ros',
-        executable=executable,
-        namespace=LaunchConfiguration('namespace'),
-        parameters=parameters,
-        ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-        output='screen',
-        **arguments,
-    )
+    return Node(**_node_arguments(executable, parameters, **arguments))
+
+
+def managed_node(name: str, parameters: list[Any], **arguments: Any) -> LifecycleNode:  # noqa: ANN401
+    """Return the same, but for somebody to configure and activate it."""
+    parameters = [*parameters, {'managed': True}]
+    return LifecycleNode(name=name, **_node_arguments(name, parameters, **arguments))
+
+
+def _node_arguments(
+    executable: str,
+    parameters: list[Any],
+    **arguments: Any,  # noqa: ANN401
+) -> dict[str, Any]:
+    return {
+        'package': 'vjepa_ros',
+        'executable': executable,
+        'namespace': LaunchConfiguration('namespace'),
+        'parameters': parameters,
+        'ros_arguments': ['--log-level', LaunchConfiguration('log_level')],
+        'output': 'screen',
+        'sigterm_timeout': '20',  # torch ends slowly on a busy machine
+    } | arguments
+
+
+def end_all(reason: str) -> OpaqueFunction:
+    """Return the action on the exit of a node without which the others are of no use.
+
+    It asks once, however many end: launch_ros fails when it is told a second time.
+    """
+
+    def end(context: LaunchContext) -> list[Action]:
+        if context.is_shutdown or hasattr(context.locals, _ENDING):
+            return []
+        context.extend_globals({_ENDING: True})
+        return [Shutdown(reason=reason)]
+
+    return OpaqueFunction(function=end)
 
 
 def preset_file(context: LaunchContext, argument_name: str, folder: str) -> Path | None:
@@ -234,22 +267,24 @@ def robot_parameters(context: LaunchContext) -> list[Any]:
     ]
 
 
-def thinking_nodes(context: LaunchContext) -> list[Node]:
-    """Return encoder, goal, planner and commander; when one ends, all end: none is of use alone.
+def thinking_nodes(context: LaunchContext) -> list[Action]:
+    """Return encoder, goal, planner and commander, and what brings them up in this order.
+
+    When one ends, all end: none is of use alone. A composed process brings its nodes up by itself.
 
     Raises:
         RuntimeError: A preset does not exist.
     """
     model = {name: argument(name) for name in ('model', 'backend', 'device', 'precision')}
-    composed = LaunchConfiguration('composed').perform(context) == 'true'
-    return [
-        node(
-            executable,
-            [*robot_parameters(context), model],
-            remappings=remappings(context),
-            on_exit=Shutdown(reason=f'{executable} ended'),
-        )
-        for executable in (
-            ('composed',) if composed else ('encoder', 'goal', 'planner', 'commander')
-        )
-    ]
+    parameters = [*robot_parameters(context), model]
+
+    def options(executable: str) -> dict[str, Any]:
+        return {
+            'remappings': remappings(context),
+            'on_exit': end_all(f'{executable} ended'),
+        }
+
+    if LaunchConfiguration('composed').perform(context) == 'true':
+        return [node('composed', parameters, **options('composed'))]
+    nodes = [managed_node(name, parameters, **options(name)) for name in THINKING]
+    return [*nodes, *BringUp(nodes).actions()]

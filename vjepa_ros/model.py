@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import threading
 
 from rclpy.node import Node
 
-from vjepa_planner import available_backends, load_world_model
+from vjepa_planner import available_backends, load_world_model, WorldModel
+from vjepa_planner.errors import InvalidInputError
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.worker import Worker
@@ -33,22 +35,54 @@ class ModelConfig:
 
 
 class Model:
-    """A loaded world model and its worker.
+    """A world model and its worker, loaded as long as a node uses them.
 
-    Attributes:
+    Attributes, which are there while it is loaded:
         world_model: To be used on the worker's thread only.
         worker: The thread.
         name: What embeddings of this model are marked with.
     """
 
+    world_model: WorldModel
+    worker: Worker
+    name: str
+
     def __init__(self, node: Node) -> None:
-        """Declare the parameters of :class:`ModelConfig` on ``node`` and load what they say.
+        """Declare the parameters of :class:`ModelConfig` on ``node``; nothing is loaded yet."""
+        self._node = node
+        self._parameters = ConfigParameters(node, ModelConfig())
+        self._lock = threading.Lock()
+        self._users = 0
+        self._loaded: ModelConfig | None = None
+
+    def acquire(self) -> None:
+        """Use the model: load what the parameters say, unless another node uses it already.
 
         Raises:
-            VjepaPlannerError: There is no such model, or it cannot be loaded.
+            VjepaPlannerError: There is no such model, it cannot be loaded, or another node still
+                uses the one from before the parameters were changed.
         """
-        config = ConfigParameters(node, ModelConfig()).value
-        node.get_logger().info(f'loading model {config.model!r}')
+        with self._lock:
+            config = self._parameters.value
+            if not self._users:
+                self._load(config)
+            elif config != self._loaded:
+                raise InvalidInputError(
+                    f'another node of this process still uses {self._loaded}. Clean it up, too.'
+                )
+            self._users += 1
+
+    def release(self) -> None:
+        """Use the model no longer; after the last user it is unloaded."""
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self.worker.close()
+                del self.worker, self.world_model
+
+    def _load(self, config: ModelConfig) -> None:
+        logger = self._node.get_logger()
+        logger.info(f'loading model {config.model!r}')
         self.world_model = load_world_model(
             config.model,
             backend=config.backend,
@@ -57,10 +91,7 @@ class Model:
             precision=config.precision,
         )
         engine = self.world_model.backend
-        node.get_logger().info(f'it runs on {engine.name}, {engine.device}')
+        logger.info(f'it runs on {engine.name}, {engine.device}')
         self.name = self.world_model.config.name
         self.worker = Worker()
-
-    def close(self) -> None:
-        """End the worker."""
-        self.worker.close()
+        self._loaded = config

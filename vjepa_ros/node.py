@@ -27,7 +27,10 @@ class VjepaNode(Node):
         status: Says what the node is doing.
         diagnostics: Says how well. Every subscription is watched by itself.
         closing: Set when the process ends; callbacks that wait for something return then.
+        is_finalized: Whether somebody has shut the node down, so that the process may end.
     """
+
+    is_finalized = False
 
     def __init__(self, name: str) -> None:
         """Create the node ``name`` in the namespace of this package."""
@@ -63,6 +66,18 @@ class VjepaNode(Node):
     ) -> Publisher:
         """Create a publisher; rclpy writes overrides into the profile that it is given."""
         return super().create_publisher(msg_type, topic, copy(qos_profile), **options)
+
+    def destroy_subscription(self, subscription: Subscription) -> bool:
+        """Destroy a subscription, of which the diagnostics tell no longer."""
+        self.diagnostics.forget(subscription)
+        return super().destroy_subscription(subscription)
+
+    def begin(self) -> None:
+        """Do what is to be done before the callbacks run; called once by who spins the node.
+
+        Raises:
+            VjepaPlannerError: It cannot be done.
+        """
 
     def close(self) -> None:
         """Say the last word and end what runs beside the callbacks.

@@ -6,6 +6,9 @@ metadata of the field (``description``, ``min``, ``max``, ``read_only``; see
 :mod:`vjepa_ros.settings`), and what a dataclass
 refuses, the parameter refuses too, with the same words. So each is written down once.
 
+A field that is ``read_only`` can be set as long as a managed node is not configured, and is fixed
+then; in any other node it is fixed from the start.
+
 What ROS cannot express is spelled: None as -1 for an integer, a mapping as strings ``name=value``,
 a set as strings.
 """
@@ -28,6 +31,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
+from vjepa_ros.lifecycle import ManagedNode
 
 Config = TypeVar('Config')
 
@@ -49,30 +53,47 @@ class ConfigParameters(Generic[Config]):
         prefix: str = '',
         on_change: Callable[[], None] | None = None,
     ) -> None:
-        """Declare one parameter per field of ``default``.
+        """Declare one parameter per field of ``default``; in ``configure``, until cleanup.
 
         Args:
             node: Whose parameters they are.
             default: Frozen dataclass; its values are the defaults.
             prefix: What parameter names start with, for example ``'planner.'``.
-            on_change: Called after a change of any of them.
+            on_change: Called after a change of any of them, but not of a node that has yet to be
+                configured.
 
         Raises:
             InvalidInputError: The values given at the start do not go together.
         """
+        self._node = node
+        self._managed = node if isinstance(node, ManagedNode) else None
         self._prefix = prefix
         self._on_change = on_change
         self._hints = get_type_hints(type(default))
-        for item in fields(default):  # type: ignore[arg-type]
+        items = fields(default)  # type: ignore[arg-type]
+        self._fixed = {prefix + item.name for item in items if item.metadata.get('read_only')}
+        names = [prefix + item.name for item in items]
+        temporary = self._managed is not None and self._managed.is_configuring
+        if temporary:
+            self._managed.on_cleanup_call(self._undeclare, names)
+        for item in items:
             node.declare_parameter(
                 prefix + item.name,
                 _to_ros(getattr(default, item.name)),
-                _descriptor(item.metadata, self._hints[item.name]),
+                _descriptor(item.metadata, self._hints[item.name], self._managed is not None),
             )
-        names = [prefix + item.name for item in fields(default)]  # type: ignore[arg-type]
         self.value = self._updated(default, node.get_parameters(names))
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._apply)
+        if temporary:
+            self._managed.on_cleanup_call(node.remove_on_set_parameters_callback, self._check)
+            self._managed.on_cleanup_call(node.remove_post_set_parameters_callback, self._apply)
+
+    def _undeclare(self, names: Sequence[str]) -> None:
+        """Take back what was declared, which may be a part of the names only."""
+        for name in names:
+            if self._node.has_parameter(name):
+                self._node.undeclare_parameter(name)
 
     def _mine(self, parameters: Sequence[Parameter]) -> list[Parameter]:
         known = {self._prefix + name for name in self._hints}
@@ -86,6 +107,14 @@ class ConfigParameters(Generic[Config]):
         return replace(config, **changes)  # type: ignore[type-var]
 
     def _check(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        fixed = sorted(self._fixed & {parameter.name for parameter in parameters})
+        if fixed and self._managed is not None and self._managed.is_configured:
+            name = self._managed.get_fully_qualified_name()
+            return SetParametersResult(
+                successful=False,
+                reason=f'{", ".join(fixed)} is fixed while the node is configured. Clean it up '
+                f'first: ros2 lifecycle set {name} deactivate, then cleanup.',
+            )
         try:
             self._updated(self.value, self._mine(parameters))
         except VjepaPlannerError as error:
@@ -97,7 +126,7 @@ class ConfigParameters(Generic[Config]):
         if not mine:
             return
         self.value = self._updated(self.value, mine)
-        if self._on_change is not None:
+        if self._on_change is not None and (self._managed is None or self._managed.is_configured):
             self._on_change()
 
 
@@ -117,12 +146,18 @@ def parameter_values(config: object, prefix: str = '') -> dict[str, Any]:
     }
 
 
-def _descriptor(metadata: Mapping[str, Any], hint: Any) -> ParameterDescriptor:  # noqa: ANN401
-    """Return the descriptor of a field with this metadata and type."""
+def _descriptor(
+    metadata: Mapping[str, Any],
+    hint: Any,  # noqa: ANN401
+    managed: bool,
+) -> ParameterDescriptor:
+    """Return the descriptor of a field with this metadata and type, of a managed node or not."""
+    fixed = metadata.get('read_only', False)
     descriptor = ParameterDescriptor(
-        description=metadata.get('description', ''),
-        read_only=metadata.get('read_only', False),
+        description=metadata.get('description', ''), read_only=fixed and not managed
     )
+    if fixed and managed:  # rclpy would never let it be set again
+        descriptor.additional_constraints = 'fixed while the node is configured'
     low, high = metadata.get('min'), metadata.get('max')
     if low is None and high is None:
         return descriptor

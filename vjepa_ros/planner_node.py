@@ -28,8 +28,8 @@ from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_planner.planners import make_planner, make_recommended_planner
 from vjepa_planner.robots.hand_frames import FrameChange
 from vjepa_ros import conversions, qos
+from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.model import Model
-from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.planner_inputs import NotReadyError, PlannerInputs, PlannerInputsConfig
 from vjepa_ros.settings import setting
@@ -43,7 +43,9 @@ _SECOND = 1_000_000_000  # [ns]
 class PlannerChoice:
     """Which planner searches; its settings are the parameters beside these."""
 
-    name: str = setting('cem', 'Planner: cem, random', read_only=True)
+    name: str = setting(
+        '', 'Planner: cem, random; empty: what the model recommends', read_only=True
+    )
     seed: int = setting(
         0, 'Seed of its randomness, which begins anew when it is set', minimum=0, maximum=2**31
     )
@@ -69,43 +71,51 @@ class _Job:
     stamp: int  # of the image [ns]
 
 
-class PlannerNode(VjepaNode):
+class PlannerNode(ManagedNode):
     """Plans one step whenever the arm rests, there is a goal, and all inputs are recent."""
 
     def __init__(self, model: Model | None = None) -> None:
-        """Load the model, unless one is shared, and begin.
+        """Declare the parameters, but for those of the planner that is chosen.
 
-        Raises:
-            VjepaPlannerError: Model or planner do not exist, or a parameter is out of range.
+        Args:
+            model: One that is shared; None for one of its own.
         """
         super().__init__('planner')
-        self._config = ConfigParameters(self, PlannerInputsConfig(), '', self._configure)
+        self._config = ConfigParameters(self, PlannerInputsConfig(), '', self._take_config)
+        self._correction = ConfigParameters(self, CorrectionConfig())
+        self._choice = ConfigParameters(self, PlannerChoice(), 'planner.', self._make_controller)
         self._model = model or Model(self)
-        self._owns_model = model is None
+
+    def configure(self) -> None:
+        """Load the model and make planner and endpoints."""
+        self._model.acquire()
+        self.on_cleanup_call(self._forget_model)
         self._calibration = self._read_calibration()
         self._declare_planner()
         self._inputs = PlannerInputs(
             self._config.value, self._model.name, self._model.world_model.embedding_shape
         )
         self._slot = self._model.worker.slot(self._plan)
+        self.on_cleanup_call(self._model.worker.remove, self._slot)
         self._busy = False
         self._make_endpoints()
+
+    def activate(self) -> None:
+        """Plan as soon as everything for it is there."""
         self._consider()
 
-    def close(self) -> None:
-        """End the worker."""
-        super().close()
-        if self._owns_model:
-            self._model.close()
+    def deactivate(self) -> None:
+        """Finish the plan at hand, which is not published."""
+        self._slot.drain()
+        self._busy = False
 
     # -- set-up --------------------------------------------------------------------------------
 
     def _declare_planner(self) -> None:
-        """Declare ``planner.name`` and the settings of that planner, as the model recommends."""
+        """Make the planner and declare its settings, as the model recommends."""
         config = self._model.world_model.config
-        choice = PlannerChoice(name=str(config.planner.get('name', 'cem')))
-        self._choice = ConfigParameters(self, choice, 'planner.', self._make_controller)
-        planner = make_recommended_planner(config.planner, self._choice.value.name)
+        self._name = self._choice.value.name or str(config.planner.get('name', 'cem'))
+        planner = make_recommended_planner(config.planner, self._name)
         self._settings = ConfigParameters(self, planner.config, 'planner.', self._make_controller)
         self._make_controller()
         self._frames = FrameChange(self._config.value.ee_frame, config.ee_frame)
@@ -121,7 +131,7 @@ class PlannerNode(VjepaNode):
         Raises:
             VjepaPlannerError: It cannot be read, or was made with another model.
         """
-        path = ConfigParameters(self, CorrectionConfig()).value.calibration_file
+        path = self._correction.value.calibration_file
         if not path:
             return None
         calibration = read_calibration(Path(path).expanduser())
@@ -141,11 +151,15 @@ class PlannerNode(VjepaNode):
         }
         self._controller = ModelPredictiveController(
             self._model.world_model,
-            make_planner(self._choice.value.name, **settings),
+            make_planner(self._name, **settings),
             self._choice.value.seed,
         )
 
-    def _configure(self) -> None:
+    def _forget_model(self) -> None:
+        self._controller = None
+        self._model.release()
+
+    def _take_config(self) -> None:
         self._inputs.config = self._config.value
 
     def _make_endpoints(self) -> None:
@@ -188,7 +202,7 @@ class PlannerNode(VjepaNode):
 
     def _consider(self) -> None:
         """Begin a planning cycle if everything for it is there; otherwise say what is not."""
-        if self._busy:
+        if self._busy or not self.is_active:
             return
         goal, stamp = self._inputs.goal, self._inputs.embedding_stamp
         goal_id = goal.goal_id if goal else ''
@@ -211,6 +225,8 @@ class PlannerNode(VjepaNode):
             seen = replace(job.observation, state=self._frames.model_state(state))
             plan = self._controller.plan(seen, job.goal)
             plan = replace(plan, actions=self._frames.measured_actions(state, plan.actions))
+            if not self.is_active:
+                return
             if self._inputs.goal is not job.goal:
                 self.diagnostics.count('plans for a goal that was replaced')
                 return  # another goal is in force by now: nothing moves towards the old one

@@ -62,10 +62,10 @@ class PursueConfig:
 class PursueGoalServer:
     """Accepts goals, lets the goal node pursue them, and reports."""
 
-    def __init__(self, node: GoalNode) -> None:
-        """Serve the action on ``node``; its parameters begin with ``pursue.``."""
+    def __init__(self, node: GoalNode, config: ConfigParameters[PursueConfig]) -> None:
+        """Serve the action on ``node``."""
         self._node = node
-        self._config = ConfigParameters(node, PursueConfig(), 'pursue.')
+        self._config = config
         self._preparing = threading.Lock()
         self._stop = node.create_client(
             Trigger, 'stop', callback_group=MutuallyExclusiveCallbackGroup()
@@ -161,7 +161,7 @@ class PursueGoalServer:
             if handle.is_cancel_requested:
                 self._hold()
                 self._node.change(pursuit, pursuit.cancel)
-            elif self._node.closing.is_set():
+            elif self._node.inactive.is_set():
                 self._node.change(pursuit, lambda: pursuit.abort('the goal node ends'))
             elif now > deadline:
                 reason = f'not done within the timeout of {timeout:g} s'

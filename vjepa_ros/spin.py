@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 import signal
+import time
 from types import FrameType
 
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.duration import Duration
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
@@ -18,6 +21,7 @@ from vjepa_planner.errors import VjepaPlannerError
 from vjepa_ros.node import VjepaNode
 
 _SIGNAL_LATENCY = 0.2  # [s] at most until a signal is noticed
+_LAST_WORD = 0.5  # [s] at most for the last messages to arrive
 
 
 def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> int:
@@ -27,7 +31,8 @@ def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> i
     can still say its last word, such as the commander its hold.
 
     Args:
-        make_nodes: Returns the nodes. It may raise a VjepaPlannerError, which ends the process
+        make_nodes: Returns the nodes, in the order in which they are to end; they begin in the
+            opposite one. It may raise a VjepaPlannerError, and so may they: that ends the process
             with that one line and exit code 1.
         threads: Threads of the executor. More than one is for nodes in which a callback waits for
             something; see their modules.
@@ -45,9 +50,11 @@ def run(make_nodes: Callable[[], Sequence[VjepaNode]], *, threads: int = 1) -> i
         signal.signal(number, on_signal)
     try:
         nodes = make_nodes()
+        for node in reversed(nodes):
+            node.begin()
         executor = make_executor(nodes, threads)
         spinning = True
-        while not stop and rclpy.ok():
+        while not (stop or all(node.is_finalized for node in nodes)) and rclpy.ok():
             executor.spin_once(timeout_sec=_SIGNAL_LATENCY)
         end(executor, nodes)
     except KeyboardInterrupt:
@@ -69,12 +76,21 @@ def make_executor(nodes: Sequence[VjepaNode], threads: int) -> Executor:
 
 
 def end(executor: Executor, nodes: Sequence[VjepaNode]) -> None:
-    """Close the nodes, let their callbacks finish, and destroy them."""
+    """Close the nodes, let callbacks finish and last words arrive, and destroy the nodes."""
     for node in nodes:
         node.close()
+    executor.spin_once(timeout_sec=0.0)  # who awaits what a node has just cancelled may answer
     executor.shutdown()
+    _deliver(nodes)
     for node in nodes:
         node.destroy_node()
+
+
+def _deliver(nodes: Sequence[VjepaNode]) -> None:
+    """Wait until subscribers have what was said: a publisher takes the rest with it."""
+    deadline = time.monotonic() + _LAST_WORD
+    for publisher in (publisher for node in nodes for publisher in node.publishers):
+        publisher.wait_for_all_acked(Duration(seconds=max(0.0, deadline - time.monotonic())))
 
 
 class _WaitingExecutor(MultiThreadedExecutor):
@@ -82,6 +98,14 @@ class _WaitingExecutor(MultiThreadedExecutor):
 
     That of rclpy 7.1 returns at once, and callbacks then fail on what is destroyed below them.
     """
+
+    def spin_once(self, timeout_sec: float | None = None) -> None:
+        """Take what is ready; another thread may destroy what this one is about to wait for.
+
+        rclpy 7.1 does not expect that of actions and events of subscriptions.
+        """
+        with suppress(InvalidHandle):
+            super().spin_once(timeout_sec)
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         self._executor.shutdown(wait=True)

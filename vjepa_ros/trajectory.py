@@ -121,23 +121,27 @@ class Trajectory:
     def redirected(self, target: Pose, elapsed: float, limits: MotionLimits) -> Trajectory:
         """Return a way that goes on as this one does at ``elapsed`` [s], but ends at ``target``.
 
-        It begins to differ as soon as the limits allow, at the latest when this one has ended.
+        Strokes under way go on. Those that have not begun are dropped: however fast new targets
+        come, the arm is never behind by more than what it is doing. It begins to differ as soon as
+        the limits allow, at the latest when what is under way has ended.
         """
         done = [stroke for stroke in self._strokes if stroke.end <= elapsed]
         result = copy(self)
         result.target, result._start = target, _moved(self._start, done, elapsed)
-        result._strokes = self._strokes[len(done) :]
-        shortest = _stroke(elapsed, self.target, target, limits, self._effort)
-        result._strokes.append(
-            next(
-                (
-                    stroke
-                    for stroke in _candidates(shortest, result._strokes)
-                    if _keeps_limits([*result._strokes, stroke], elapsed, limits)
-                ),
-                _delayed(shortest, max(elapsed, self.duration)),
-            )
+        kept = [stroke for stroke in self._strokes[len(done) :] if stroke.begin < elapsed]
+        shortest = _stroke(
+            elapsed, _moved(result._start, kept, math.inf), target, limits, self._effort
         )
+        end = kept[-1].end if kept else elapsed
+        stroke = next(
+            (
+                one
+                for one in _candidates(shortest, kept)
+                if _keeps_limits([*kept, one], elapsed, limits)
+            ),
+            _delayed(shortest, end),
+        )
+        result._strokes = [*kept, stroke]
         return result
 
     def velocity_at(self, elapsed: float) -> Velocity:

@@ -53,6 +53,13 @@ class Worker:
             self._slots.append(slot)
         return slot
 
+    def remove(self, slot: Slot[Any]) -> None:
+        """Forget a slot."""
+        with self._condition:
+            self._slots.remove(slot)
+            self._next_slot = 0
+        slot.drain()
+
     def request(self, function: Callable[[], Result]) -> Future[Result]:
         """Run a function on the thread, before any slot's item, and return its future result.
 
@@ -120,6 +127,8 @@ class Slot(Generic[Item]):
         self._condition = condition
         self._work = work
         self._items: list[Item] = []
+        self._idle = threading.Event()
+        self._idle.set()
 
     def put(self, item: Item) -> bool:
         """Store an item in place of the one that waits; return whether there was one."""
@@ -134,4 +143,17 @@ class Slot(Generic[Item]):
         if not self._items:
             return None
         item = self._items.pop()
-        return lambda: self._work(item)
+        self._idle.clear()
+        return partial(self._work_on, item)
+
+    def drain(self) -> None:
+        """Drop the item that waits, and return when nothing is being worked on."""
+        with self._condition:
+            self._items.clear()
+        self._idle.wait()
+
+    def _work_on(self, item: Item) -> None:
+        try:
+            self._work(item)
+        finally:
+            self._idle.set()

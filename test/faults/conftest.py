@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+import signal
 import subprocess
 import sys
 import time
@@ -137,9 +138,17 @@ class Scene:
         return process
 
     def close(self) -> None:
+        # Not killed where it can be helped: what a killed process leaves in the shared memory of
+        # DDS stays there, and the next process is then often discovered 3 s later.
         for process in self.processes:
-            process.kill()  # also one that is suspended
-            process.wait()
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGINT)
+        for process in self.processes:
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.graph.close()
 
     # -- what is seen --------------------------------------------------------------------------
@@ -222,12 +231,23 @@ class Scene:
         return (0.0, -0.12 if self.position[1] > 0.0 else 0.12, 0.0)
 
     def move(self) -> None:
-        """Let the arm begin a long step, and return when it goes at speed."""
+        """Let the arm begin a long step, and return when it goes at speed.
+
+        On a busy machine a measurement may be late: the arm holds, and another step is planned.
+        """
         self.wait_for_rest()
         start = self.position.copy()
-        self.plan(*self.step())
-        self.wait_for(Status.EXECUTING, since=time.monotonic())
-        wait_until(lambda: np.linalg.norm(self.position - start) > 0.03, 'speed')
+
+        def goes() -> bool:
+            if self.status.state != Status.EXECUTING and self.status.settled != Status().settled:
+                answered = self.status.accepted + self.status.rejected
+                self.plan(*self.step())
+                wait_until(
+                    lambda: self.status.accepted + self.status.rejected > answered, 'the plan'
+                )
+            return bool(np.linalg.norm(self.position - start) > 0.03)
+
+        wait_until(goes, 'speed')
 
     def call(self, name: str) -> Trigger.Response:
         return self.graph.call(Trigger, name)

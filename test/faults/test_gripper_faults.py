@@ -81,9 +81,7 @@ def hand(scene):
     scene.begin(commander=GRIPPER)
     hand = OddHand()
     scene.graph.start(hand, threads=6)
-    wait_until(lambda: scene.commander.count_services('odd_gripper/move/_action/send_goal'), 'it')
-    wait_until(lambda: scene.commander.count_services('odd_gripper/grasp/_action/send_goal'), 'it')
-    scene.wait(0.3)
+    wait_until(lambda: scene.commander._gripper.is_connected, 'action servers')
     scene.wait_for_rest()
     return hand
 
@@ -156,7 +154,7 @@ def test_case_29_emergency_stop(scene, hand, reaction) -> None:
 
 @pytest.mark.case(30, 'the wanted closedness chatters', 'at most one goal per dwell; hysteresis')
 def test_case_30_chatter(scene, hand) -> None:
-    end = time.monotonic() + 3.0
+    end = time.monotonic() + 1.5
     plans = 0
     while time.monotonic() < end:
         scene.wait_for_rest()
@@ -164,13 +162,13 @@ def test_case_30_chatter(scene, hand) -> None:
         scene.plan(change=-0.25 if plans % 2 else 0.25, closedness=0.5)
         plans += 1
         scene.wait(0.1)
-    assert plans > 5
+    assert plans > 2
     assert len(hand.goals) == 1
-    for number in range(5):
+    for number in range(3):
         do(scene, 0.9 if number % 2 else -0.9, closedness=0.0 if number % 2 else 1.0)
     times = [when for when, _, _ in hand.goals]
     gaps = [after - before for before, after in pairwise(times)]
-    assert len(gaps) == 5
+    assert len(gaps) == 3
     assert min(gaps) >= DWELL - 0.05
     assert hand.at_once == 1
 

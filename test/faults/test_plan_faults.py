@@ -49,7 +49,7 @@ def test_case_16_plan_is_no_number(scene, reaction, fields, moving) -> None:
 def test_case_17_step_and_workspace(scene) -> None:
     scene.begin()
     rng = np.random.default_rng(17)
-    for _ in range(6):
+    for _ in range(4):
         scene.wait_for_rest()
         before = (scene.status.accepted, scene.status.rejected)
         direction = rng.normal(size=3)
@@ -138,7 +138,7 @@ def test_case_35_duplicated_plans(scene) -> None:
     start = scene.position.copy()
     y = scene.step()[1] / 2
     scene.plan(0.0, y, 0.0)
-    scene.wait(3.0)
+    scene.wait(1.8)
     assert scene.status.accepted == 1
     np.testing.assert_allclose(scene.position, start + np.array([0.0, y, 0.0]), atol=0.006)
 

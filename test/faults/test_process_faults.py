@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from ros_graph import wait_until
+from std_srvs.srv import Trigger
 
 from vjepa_msgs.msg import Status
 
@@ -25,7 +26,7 @@ def apart(scene):
 @pytest.mark.case(34, 'commander SIGSTOP for 2 s while the arm moves', 'hold; nothing is flushed')
 def test_case_34_commander_suspended(apart, reaction) -> None:
     apart.move()
-    process = apart.processes[0]
+    process, accepted = apart.processes[0], apart.status.accepted
     process.send_signal(signal.SIGSTOP)
     apart.wait(0.5)
     where, count = apart.position.copy(), len(apart.targets)
@@ -40,7 +41,7 @@ def test_case_34_commander_suspended(apart, reaction) -> None:
     apart.wait(0.5)
     assert len(apart.targets) <= count + 2, 'a hold, and no burst of old targets'
     assert np.linalg.norm(apart.position - where) < 0.02
-    assert apart.status.accepted == 1, 'no plan from meanwhile'
+    assert apart.status.accepted == accepted, 'no plan from meanwhile'
 
 
 @pytest.mark.case(
@@ -61,9 +62,42 @@ def test_case_34_commander_killed(apart, record_property) -> None:
     wait_until(lambda: apart.call('start').success, 'start', LEASE)
     record_property('measured', f'start possible after {time.monotonic() - killed:.1f} s')
     apart.wait_for_rest()
-    assert np.linalg.norm(apart.position - where) < 0.001
+    assert_not_moved(apart, where, record_property)
     apart.plan(*apart.step())
     apart.wait_for(Status.EXECUTING, since=killed)
+
+
+@pytest.mark.case(34, 'commander ended and restarted with autostart', 'restart moves < 1 mm')
+def test_case_34_commander_restarted(apart, record_property) -> None:
+    apart.move()
+    apart.processes[0].send_signal(signal.SIGTERM)
+    assert apart.processes[0].wait(20.0) == 0
+    apart.wait(0.5)
+    where, ended = apart.position.copy(), time.monotonic()
+    apart.start_process('commander', autostart=True)
+    apart.wait_for(Status.IDLE, since=ended)
+    apart.assert_still(0.3)
+    assert_not_moved(apart, where, record_property)
+
+
+def assert_not_moved(scene, where: np.ndarray, record_property) -> None:
+    """Record and check how far the arm is from where it was."""
+    moved = float(np.linalg.norm(scene.position - where))
+    record_property('measured', f'the arm moved by {moved * 1e3:.2f} mm (promised 1)')
+    assert moved < 0.001
+
+
+@pytest.mark.case(40, 'e_stop of the commander process while the arm moves', 'within 40 ms')
+def test_case_40_emergency_stop_of_a_process(apart, reaction) -> None:
+    apart.move()
+    client = apart.graph.observer.create_client(Trigger, 'e_stop')
+    wait_until(client.service_is_ready, 'e_stop')
+    called = time.monotonic()
+    client.call_async(Trigger.Request())
+    reaction('call to last target, the hold', apart.hold_time(called), 0.04)
+    motion = [when for when, _ in apart.targets[:-1]]
+    reaction('call to last motion target', max(0.0, motion[-1] - called), 0.04)
+    apart.wait_for(Status.E_STOPPED)
 
 
 @pytest.mark.case(

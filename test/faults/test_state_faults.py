@@ -49,7 +49,7 @@ def test_case_11_late_state(scene) -> None:
     scene.wait_for(Status.WAITING, 'no measured pose any more')
     scene.assert_halted_near(scene.targets[-1][1], 0.005)
     scene.plan(*scene.step())
-    scene.assert_still(1.0)
+    scene.assert_still()
 
 
 @pytest.mark.case(11, 'measured poses in another order', 'those that were overtaken do not count')
@@ -136,7 +136,7 @@ def test_case_36_clock_jumps_ahead(scene) -> None:
     scene.proxy.spoil('/clock', changed(lambda message: shift(message, 60)))
     wait_until(lambda: scene.status.state in (Status.WAITING, Status.STOPPED), 'hold')
     scene.plan(*scene.step())
-    scene.assert_still(1.0)
+    scene.assert_still()
 
 
 def simulated(scene) -> None:

@@ -96,7 +96,7 @@ def test_every_shared_argument_is_described():
 def test_every_executable_that_is_started_exists():
     started = [call.args[0] for path in (*LAUNCH_FILES, SHARED) for call in calls(path, 'node')]
     names = {item.value for item in started if isinstance(item, ast.Constant)}
-    names |= {'composed', 'encoder', 'goal', 'planner', 'commander'}
+    names |= {'composed', *ast.literal_eval(shared('THINKING'))}
     folder = Path(sysconfig.get_path('data')) / 'lib' / 'vjepa_ros'
     if not folder.is_dir():
         pytest.skip('vjepa_ros is not installed: make setup')
@@ -120,18 +120,96 @@ def ros2() -> str:
     return shutil.which('ros2', path=search) or pytest.skip('the command ros2 is not installed')
 
 
+class Launch:
+    """A running launch file, whose output goes to a file."""
+
+    def __init__(self, ros2: str, folder: Path, name: str, *arguments: str) -> None:
+        self.log = folder / 'launch.log'
+        command = [ros2, 'launch', str(ROOT / 'launch' / f'{name}.launch.py'), *arguments]
+        with self.log.open('wb') as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def order(self, transition: str) -> list[str]:
+        """Return the nodes that logged a transition, in this order."""
+        lines = [line for line in self.log.read_text().splitlines() if transition in line]
+        return [line.split('[vjepa.')[1].split(']')[0] for line in lines]
+
+    def end(self) -> None:
+        """End it as an operator does who is not at its terminal."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(TIMEOUT) == 0
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
 @pytest.fixture
-def simulation(ros2: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Return the running simulation.launch.py, whose output goes to simulation.log."""
-    command = [ros2, 'launch', str(ROOT / 'launch' / 'simulation.launch.py')]
-    with (tmp_path / 'simulation.log').open('wb') as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        yield process
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+def launch(ros2: str, tmp_path: Path) -> Iterator[Callable[..., Launch]]:
+    """Return what starts a launch file."""
+    running: list[Launch] = []
+
+    def start(name: str, *arguments: str) -> Launch:
+        running.append(Launch(ros2, tmp_path, name, *arguments))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.kill()
+
+
+class Observer:
+    """A node that looks at what a launch file has started."""
+
+    def __init__(self, launch: Launch) -> None:
+        import rclpy
+
+        rclpy.init()
+        self.node = rclpy.create_node('observer', namespace='vjepa')
+        self.launch = launch
+
+    def wait_until(self, condition: Callable[[], object], what: str) -> Any:
+        """Spin until a condition is true."""
+        import rclpy
+
+        def check() -> object:
+            rclpy.spin_once(self.node, timeout_sec=0.1)
+            assert self.launch.process.poll() is None, self.launch.log.read_text()
+            return condition()
+
+        return wait_until(check, what)
+
+    def call(self, service: Any, name: str, request: Any = None) -> Any:
+        """Return the answer of a service."""
+        client = self.node.create_client(service, name)
+        self.wait_until(client.service_is_ready, f'service {name}')
+        future = client.call_async(request or service.Request())
+        self.wait_until(future.done, f'answer of {name}')
+        return future.result()
+
+    def close(self) -> None:
+        import rclpy
+
+        self.node.destroy_node()
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def observe() -> Iterator[Callable[[Launch], Observer]]:
+    """Return what joins the graph of a launch file."""
+    pytest.importorskip('rclpy')
+    observers: list[Observer] = []
+
+    def join(launch: Launch) -> Observer:
+        observers.append(Observer(launch))
+        return observers[-1]
+
+    yield join
+    for one in observers:
+        one.close()
 
 
 def described(path: Path, arguments: dict[str, str]) -> list[Any]:
@@ -146,7 +224,8 @@ def described(path: Path, arguments: dict[str, str]) -> list[Any]:
     nodes = []
     for entity in description.entities:
         if isinstance(entity, OpaqueFunction):
-            nodes += entity.execute(context)
+            found = entity.execute(context)
+            nodes += [one for one in found if hasattr(one, 'node_executable')]
         elif type(entity).__name__ == 'DeclareLaunchArgument':
             entity.execute(context)
     return nodes
@@ -219,47 +298,59 @@ def test_a_given_topic_wins_over_the_driver(ros2, arguments, topics):
 
 
 @pytest.mark.timeout(4 * TIMEOUT)
-def test_the_simulation_plans_for_a_captured_goal_and_ends_on_ctrl_c(simulation, tmp_path):
-    rclpy = pytest.importorskip('rclpy')
+def test_the_simulation_plans_for_a_captured_goal_and_ends_on_ctrl_c(launch, observe):
+    simulation = launch('simulation')
+    observer = observe(simulation)
     from std_srvs.srv import Trigger
 
     from vjepa_msgs.msg import Plan
 
-    rclpy.init()
-    node = rclpy.create_node('observer')
-    try:
+    def present() -> set[str]:
+        names = observer.node.get_node_names_and_namespaces()
+        return {f'{namespace}/{name}' for name, namespace in names}
 
-        def spin(condition: Callable[[], object]) -> Callable[[], object]:
-            def check() -> object:
-                rclpy.spin_once(node, timeout_sec=0.1)
-                assert simulation.poll() is None, (tmp_path / 'simulation.log').read_text()
-                return condition()
-
-            return check
-
-        def present() -> set[str]:
-            names = node.get_node_names_and_namespaces()
-            return {f'{namespace}/{name}' for name, namespace in names}
-
-        plans: list[Plan] = []
-        node.create_subscription(Plan, '/vjepa/plan', plans.append, 1)
-        wait_until(spin(lambda: present() >= NODES), f'{NODES} on the graph')
-        client = node.create_client(Trigger, '/vjepa/capture_goal')
-        wait_until(spin(client.service_is_ready), 'service capture_goal')
-
-        def captured() -> bool:
-            future = client.call_async(Trigger.Request())
-            wait_until(spin(future.done), 'answer of capture_goal')
-            return future.result().success
-
-        wait_until(captured, 'a captured goal')  # the encoder and the camera may still start
-        wait_until(spin(lambda: plans), 'a plan')
-        assert plans[0].header.frame_id == 'fr3_link0'
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-
-    simulation.send_signal(signal.SIGINT)
-    assert simulation.wait(TIMEOUT) == 0
-    log = (tmp_path / 'simulation.log').read_text()
+    plans: list[Plan] = []
+    observer.node.create_subscription(Plan, 'plan', plans.append, 1)
+    observer.wait_until(lambda: present() >= NODES, f'{NODES} on the graph')
+    # The encoder and the camera may still start.
+    observer.wait_until(lambda: observer.call(Trigger, 'capture_goal').success, 'a captured goal')
+    observer.wait_until(lambda: plans, 'a plan')
+    assert plans[0].header.frame_id == 'fr3_link0'
+    simulation.end()
+    log = simulation.log.read_text()
     assert log.count('process has finished cleanly') == len(NODES), log
+
+
+@pytest.mark.timeout(4 * TIMEOUT)
+def test_nodes_come_up_in_order_once_the_model_is_set_right_and_the_commander_rests_first(
+    launch, observe, tmp_path
+):
+    planner = launch('planner', 'model:=nowhere')
+    observer = observe(planner)
+    pytest.importorskip('torch')
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState, GetState
+    from rcl_interfaces.srv import SetParameters
+    from rclpy.parameter import Parameter
+    from ros_graph import make_tiny_model
+
+    model = Parameter('model', value=str(make_tiny_model(tmp_path / 'tiny'))).to_parameter_msg()
+    observer.wait_until(
+        lambda: planner.log.read_text().count('failed to come up') == 2, 'two complaints'
+    )
+    for name in ('encoder', 'planner'):
+        assert observer.call(GetState, f'{name}/get_state').current_state.label == 'unconfigured'
+        request = SetParameters.Request(parameters=[model])
+        answer = observer.call(SetParameters, f'{name}/set_parameters', request)
+        assert answer.results[0].successful
+        request = ChangeState.Request(transition=Transition(label='configure'))
+        assert observer.call(ChangeState, f'{name}/change_state', request).success
+    order = ['encoder', 'goal', 'planner', 'commander']
+    observer.wait_until(
+        lambda: '/vjepa/commander is active' in planner.log.read_text(), 'active nodes'
+    )
+    assert planner.order('inactive -> active') == order
+    planner.end()
+    assert planner.order('-> inactive')[-1] == 'commander'
+    log = planner.log.read_text()
+    assert log.index(' active -> inactive') < log.index(' -> finalized')

@@ -69,6 +69,7 @@ def test_nothing_moves_unless_somebody_confirms(arm) -> None:
 
 
 def test_it_waits_for_the_operator_and_measures_what_was_executed(arm, tmp_path: Path) -> None:
+    call('stop')
     file = tmp_path / 'pairs.json'
     arguments = ['--yes', '--moves', '8', '--step', '0.03', '--json', str(file)]
     arguments += ['--out', str(tmp_path / 'calibration.yaml')]

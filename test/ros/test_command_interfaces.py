@@ -203,7 +203,9 @@ def test_nan_never_gets_out(robot, bad) -> None:
 
 def test_a_second_publisher_is_noticed(robot) -> None:
     other = robot.graph.observer.create_publisher(
-        command_message_type(robot.commander._config.command_interface), robot.topic, qos.COMMAND
+        command_message_type(robot.commander._config.value.command_interface),
+        robot.topic,
+        qos.COMMAND,
     )
     robot.graph.wait_for_status('commander', Status.STOPPED, 'observer')
     refused = robot.graph.call(Trigger, 'start')
@@ -234,7 +236,7 @@ def test_without_a_listener_no_motion_begins(graph) -> None:
 def test_an_unknown_interface_is_named(graph) -> None:
     graph.begin(commander={'command_interface': 'twists'})
     with pytest.raises(UnknownNameError, match="Did you mean 'twist'"):
-        CommanderNode()
+        graph.start(CommanderNode())
 
 
 def test_joint_states_may_come_in_any_order() -> None:

@@ -4,60 +4,17 @@
 from __future__ import annotations
 
 from geometry_msgs.msg import PoseStamped
+from ideal_arm import Arm, HOME, PATIENT
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from vjepa_msgs.msg import Plan, Status
-from vjepa_planner import geometry
+from vjepa_msgs.msg import Status
 from vjepa_ros import conversions, qos
 from vjepa_ros.command_gate import GateState
 from vjepa_ros.commander_node import CommanderNode
-
-# The machine of a test may be slow: limits that are about time are tested without ROS.
-PATIENT = {
-    'gripper': 'none',
-    'state_max_age': 2.0,
-    'plan_max_age': 20.0,
-    'max_tracking_error': 0.2,
-}
-HOME = np.array([0.45, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0])
-
-
-class Arm:
-    """An ideal arm on the graph, which measures its pose 50 times per second."""
-
-    def __init__(self, graph) -> None:
-        self.graph = graph
-        self.position = HOME[:3]
-        self.quaternion = geometry.euler_to_quaternion_xyzw(HOME[3:6])
-        self.targets = graph.record(PoseStamped, 'target_pose', qos.COMMAND)
-        self._poses = graph.publisher(PoseStamped, 'current_pose', qos.ROBOT_STATE_SOURCE)
-        self._plans = graph.publisher(Plan, 'plan', qos.RESULT)
-        self.timer = graph.observer.create_timer(0.02, self.measure)
-
-    def measure(self) -> None:
-        if self.targets:
-            self.position, self.quaternion = conversions.pose_from_message(self.targets[-1])
-        header = Header(stamp=self.graph.now(), frame_id='fr3_link0')
-        self._poses.publish(conversions.pose_to_message(self.position, self.quaternion, header))
-
-    def wait_for_rest(self, state: int = Status.IDLE) -> None:
-        """Wait until the commander is in a state and would take a plan from an image of now."""
-        self.graph.wait_until(
-            lambda: self.graph.wait_for_status('commander', state).settled.sec, 'rest'
-        )
-
-    def plan(self, *translation: float, **changes: object) -> None:
-        """Send a plan from a fresh image; ``changes`` replace fields of the message."""
-        state = conversions.state_from_pose(self.position, self.quaternion, 0.0)
-        message = Plan(horizon=1, actions=[*translation, 0.0, 0.0, 0.0, 0.0], state=state)
-        message.header = Header(stamp=self.graph.now(), frame_id='fr3_link0')
-        for name, value in changes.items():
-            setattr(message, name, value)
-        self._plans.publish(message)
 
 
 @pytest.fixture
@@ -86,6 +43,39 @@ def test_a_plan_moves_the_arm_in_small_steps_and_is_answered_in_the_status(graph
     assert steps.max() <= 0.25 * 0.05
     assert (status.accepted, status.rejected, status.goal_id) == (1, 0, 'goal-7')
     assert status.settled.sec >= status.plan_stamp.sec > 0
+
+
+def test_the_first_target_of_a_plan_does_not_wait_for_a_tick(graph) -> None:
+    graph.begin(commander={**PATIENT, 'autostart': True, 'command_rate': 20.0})
+    commander = CommanderNode()
+    graph.start(commander)
+    arm = Arm(graph)
+    for _ in range(5):  # a tick that happens to be due is not late five times
+        arm.wait_for_rest()
+        count = len(arm.targets)
+        arm.plan(0.0, 0.001, 0.0)
+        graph.wait_until(lambda count=count: len(arm.targets) > count + 1, 'targets')
+        first, second = (stamp_of(target) for target in arm.targets[count : count + 2])
+        assert second - first >= 0.9 / 20.0, 'the next one follows a whole period later'
+
+
+def test_targets_are_stamped_with_the_tick_that_they_are_meant_for(graph, arm) -> None:
+    count = len(arm.targets)
+    arm.plan(0.1, 0.0, 0.0)
+    graph.wait_for_status('commander', Status.EXECUTING)
+    graph.wait_for_status('commander', Status.IDLE)
+    stamps = np.array([stamp_of(target) for target in arm.targets[count:]])
+    way = [conversions.pose_from_message(target)[0][0] for target in arm.targets[count:]]
+    duration = (10.0 / 3**0.5 * 0.1) ** 0.5  # of a minimum-jerk motion at 1 m/s^2
+    shares = np.clip((stamps - stamps[0]) / duration, 0.0, 1.0)
+    expected = HOME[0] + 0.1 * (10 * shares**3 - 15 * shares**4 + 6 * shares**5)
+    if np.diff(stamps).max() <= 0.05:  # otherwise the machine was too busy to judge
+        np.testing.assert_allclose(way, expected, atol=1e-6)
+
+
+def stamp_of(target: PoseStamped) -> float:
+    """Return the stamp of a target [s]."""
+    return conversions.nanoseconds_from_stamp(target.header.stamp) * 1e-9
 
 
 @pytest.mark.parametrize(

@@ -242,8 +242,8 @@ def test_simulated_time_without_a_clock(suite) -> None:
 
 
 def test_two_commanders_in_one_namespace(suite) -> None:
-    with intruder('commander', 'vjepa'):
-        finding = examine()['other suites']
+    with intruder('commander', 'twins'), intruder('commander', 'twins'):
+        finding = examine(namespace='twins')['other suites']
     assert finding.level is Level.FAIL
 
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import threading
+
 from builtin_interfaces.msg import Time
 import numpy as np
 import pytest
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -19,7 +22,8 @@ from vjepa_ros.encoder_node import EncoderNode
 @pytest.fixture
 def encoder(graph, tiny_model):
     graph.begin(encoder={'model': str(tiny_model), 'device': 'cpu', 'image_max_age': 10.0})
-    graph.start(EncoderNode(), threads=2)
+    graph.encoder = EncoderNode()
+    graph.start(graph.encoder)
     graph.embeddings = graph.record(Embedding, 'embedding', qos.RESULT)
     graph.images = graph.publisher(Image, 'image', qos.CAMERA)
     graph.wait_for_status('encoder', Status.WAITING, 'no image yet')
@@ -78,3 +82,49 @@ def test_the_service_says_what_is_wrong_with_an_image(encoder) -> None:
     answer = encoder.call(Encode, 'encode', Encode.Request(image=Image(encoding='yuv422')))
     assert not answer.success
     assert "'yuv422' is not supported" in answer.message
+
+
+@pytest.fixture
+def stuck(encoder):
+    """Let the model hang until the event is set, or the test ends."""
+    free = threading.Event()
+    encoder.encoder.model.worker.request(free.wait)
+    yield free
+    free.set()
+
+
+def ask(encoder, image: np.ndarray):
+    """Return the future answer of the service."""
+    client = encoder.observer.create_client(Encode, 'encode')
+    encoder.wait_until(client.service_is_ready, 'encode')
+    message = conversions.image_to_message(image, Header())
+    return client.call_async(Encode.Request(image=message))
+
+
+def test_while_the_service_waits_for_the_model_the_heart_beats_on(
+    encoder, stuck, camera_image
+) -> None:
+    answer = ask(encoder, camera_image)
+    count = len(encoder.statuses)
+    encoder.wait_until(lambda: len(encoder.statuses) > count + 3, 'heartbeats')
+    assert not answer.done()
+
+
+def test_the_service_gives_up_after_its_timeout(encoder, stuck, camera_image) -> None:
+    encoder.encoder.set_parameters([Parameter('encode_timeout', value=0.3)])
+    answer = ask(encoder, camera_image)
+    encoder.wait_until(answer.done, 'answer')
+    assert not answer.result().success
+    assert 'did not answer within 0.3 s' in answer.result().message
+
+
+def test_who_waits_for_the_model_is_told_that_the_encoder_ends(
+    encoder, stuck, camera_image
+) -> None:
+    waiting = ask(encoder, camera_image)
+    worker = encoder.encoder.model.worker
+    encoder.wait_until(lambda: worker._requests, 'a request that waits')
+    threading.Timer(0.2, stuck.set).start()
+    encoder.end()
+    encoder.wait_until(waiting.done, 'answer')
+    assert waiting.result().message == 'the encoder ends.'

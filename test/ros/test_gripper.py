@@ -36,10 +36,8 @@ def robot(request, graph):
     graph.joints = graph.record(JointState, '/joint_states', qos.ROBOT_STATE)
     graph.plans = graph.publisher(Plan, 'plan', qos.RESULT)
     graph.wait_until(lambda: graph.joints and graph.poses, 'measurements')
-    names = {'franka_msgs': ('move', 'grasp'), 'control_msgs': ('gripper_action',)}
-    for name in names.get(request.param, ()):
-        service = f'franka_gripper/{name}/_action/get_result'
-        graph.wait_until(lambda s=service: commander.count_services(s), service)
+    if request.param != 'none':
+        graph.wait_until(lambda: commander._gripper.is_connected, 'action servers')
     return graph
 
 

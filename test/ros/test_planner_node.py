@@ -214,7 +214,7 @@ def test_a_seed_that_is_set_lets_the_randomness_begin_anew(planner) -> None:
 def test_a_frame_that_does_not_fit_the_model_is_refused(graph, tiny_model) -> None:
     graph.begin(planner={'model': str(tiny_model), 'device': 'cpu', 'ee_frame': 'tool0'})
     with pytest.raises(InvalidInputError, match="'tool0' is fixed to the hand is not known"):
-        PlannerNode()
+        graph.start(PlannerNode())
 
 
 def test_states_and_actions_are_those_of_the_measured_frame(graph, tiny_model) -> None:
@@ -229,6 +229,7 @@ def test_states_and_actions_are_those_of_the_measured_frame(graph, tiny_model) -
         }
     )
     node = PlannerNode()
+    node.begin()
     seen: list[np.ndarray] = []
     plan = node._controller.plan
     node._controller.plan = lambda observation, goal: (
@@ -282,4 +283,4 @@ def test_a_calibration_of_another_model_is_refused(graph, tiny_model, tmp_path) 
     parameters = {'model': str(tiny_model), 'device': 'cpu', 'calibration_file': file}
     graph.begin(planner=parameters)
     with pytest.raises(VjepaPlannerError, match="of model 'another', the planner uses 'tiny'"):
-        PlannerNode()
+        graph.start(PlannerNode())

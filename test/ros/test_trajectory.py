@@ -78,6 +78,25 @@ def test_a_new_target_takes_effect_on_the_way() -> None:
     assert second.duration < both
 
 
+def test_new_targets_at_the_rate_of_a_camera_do_not_pile_up() -> None:
+    rng = np.random.default_rng(0)
+    trajectory = Trajectory(pose_of(HOME), pose_of(HOME), LIMITS, redirectable=True)
+    time, positions, left = 0.0, [], []
+    for _ in range(150):
+        for _ in range(17):  # 34 ms
+            positions.append(trajectory.at(time).position)
+            time += DT
+        near = trajectory.at(time).position + rng.uniform(-0.02, 0.02, 3)
+        target = Pose(near, trajectory.target.quaternion)
+        trajectory = trajectory.redirected(target, time, LIMITS)
+        left.append(trajectory.duration - time)
+    assert max(left) < 1.0, 'the arm is not seconds behind the newest plan'
+    velocities = np.diff(positions, axis=0) / DT
+    accelerations = np.diff(velocities, axis=0) / DT
+    assert np.linalg.norm(velocities, axis=1).max() <= LIMITS.max_speed
+    assert np.linalg.norm(accelerations, axis=1).max() <= LIMITS.max_acceleration
+
+
 def test_rotation_vectors_and_quaternions_are_the_same_rotations() -> None:
     rng = np.random.default_rng(0)
     for angle in (0.0, 1e-9, 1e-3, 1.0, 3.0, np.pi - 1e-6):

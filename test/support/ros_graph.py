@@ -54,7 +54,7 @@ class Graph:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: list[tuple[Executor, Sequence[VjepaNode], threading.Thread]] = []
-        self._stop = threading.Event()
+        self._stop, self._stop_nodes = threading.Event(), threading.Event()
         self._clients: dict[str, Any] = {}
         self._kept: list[Any] = []
 
@@ -70,29 +70,39 @@ class Graph:
         self.observer = rclpy.create_node('observer', namespace='vjepa')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.observer)
-        self._thread = self._spin(self._executor)
+        self._thread = self._spin(self._executor, self._stop)
         self.statuses = self.record(Status, 'status', qos.ALL_STATUS)
 
     def start(self, *nodes: VjepaNode, threads: int = 1) -> None:
-        """Spin nodes until the test ends."""
+        """Bring nodes up, as their executables do, and spin them until the test ends."""
+        for node in reversed(nodes):
+            if isinstance(node, VjepaNode):
+                node.begin()
         executor = make_executor(nodes, threads)
-        self._running.append((executor, nodes, self._spin(executor)))
+        self._running.append((executor, nodes, self._spin(executor, self._stop_nodes)))
 
-    def close(self) -> None:
-        """End everything."""
-        self._stop.set()
+    def end(self) -> None:
+        """End the nodes under test as their processes do."""
+        self._stop_nodes.set()
         for executor, nodes, thread in self._running:
             thread.join()
             end(executor, nodes)
+        self._running.clear()
+
+    def close(self) -> None:
+        """End everything."""
+        self.end()
+        self._stop.set()
         if hasattr(self, 'observer'):
             self._thread.join()
             self._executor.shutdown()
             self.observer.destroy_node()
             rclpy.try_shutdown()
 
-    def _spin(self, executor: Executor) -> threading.Thread:
+    @staticmethod
+    def _spin(executor: Executor, stop: threading.Event) -> threading.Thread:
         def spin() -> None:
-            while not self._stop.is_set():
+            while not stop.is_set():
                 executor.spin_once(timeout_sec=0.1)
 
         thread = threading.Thread(target=spin)

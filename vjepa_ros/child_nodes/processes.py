@@ -57,6 +57,16 @@ class NodeProcesses:
         """Return the log file of a process."""
         return self._logs / f'{name}.log'
 
+    def pid(self, name: str) -> int:
+        """Return the number of a process that was started."""
+        return self._processes[name].pid
+
+    def kill(self, name: str) -> None:
+        """End one at once and without a last word, as a crash does; it may be started again."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
     def check(self) -> None:
         """Raise if a process has ended by itself, or a signal has asked to end.
 

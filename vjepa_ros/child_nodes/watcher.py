@@ -20,12 +20,12 @@ from vjepa_msgs.msg import Status
 from vjepa_ros import qos
 from vjepa_ros.child_nodes.errors import NodesError
 from vjepa_ros.child_nodes.nodes import NODES
+from vjepa_ros.lifecycle import NOT_WORKING
 from vjepa_ros.node import NAMESPACE
 
 COMMANDER = 'commander'
 _START_TIMEOUT = 300.0  # [s] for loading a model on a slow and busy computer
 _LATENCY = 0.05  # [s] at most until a change of the display
-_STARTING = 'starting'
 _READY_STATES = {
     'simulator': (Status.EXECUTING,),
     'encoder': (Status.EXECUTING,),
@@ -169,7 +169,7 @@ class NodeWatcher:
         status = self.statuses.get(node)
         return (
             status is not None
-            and status.reason != _STARTING
+            and not status.reason.startswith(NOT_WORKING)
             and status.state in _READY_STATES[node]
         )
 

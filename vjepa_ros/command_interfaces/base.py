@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -37,6 +38,8 @@ class CommandInterface(ABC):
         config_class: Its settings.
         limits: What no motion may exceed, and how old measurements may be; replaced when the
             commander's parameters change.
+        stamp: Of the tick at hand, which commands are meant for however late they leave; None
+            between ticks: then they are of now.
     """
 
     config_class: ClassVar[type[InterfaceConfig]]
@@ -56,6 +59,7 @@ class CommandInterface(ABC):
             MissingDependencyError: The package of the messages is not installed.
         """
         self.limits = limits
+        self.stamp: Time | None = None
         self._node = node
         self._config = config
         self._base_frame = base_frame
@@ -144,7 +148,8 @@ class CommandInterface(ABC):
         """Hold, see :meth:`hold`; there is neither NaN nor infinity in it."""
 
     def _header(self) -> Header:
-        return Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._base_frame)
+        stamp = self.stamp or self._node.get_clock().now().to_msg()
+        return Header(stamp=stamp, frame_id=self._base_frame)
 
 
 def missing_messages(interface: str, package: str) -> MissingDependencyError:

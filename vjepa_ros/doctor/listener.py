@@ -25,7 +25,7 @@ from vjepa_ros.samples import Arrivals, Samples
 
 NODES = ('encoder', 'goal', 'planner', 'commander')
 _QUIET = 1.0  # [s] without a new node after which all are taken to be discovered
-_DISCOVERY = 8.0  # [s] at most
+_DISCOVERY = 5.0  # [s] at most, and at least if one of our nodes is missing
 _ANSWER_TIMEOUT = 2.0  # [s]
 _ANYTHING = QoSProfile(
     reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE, depth=5
@@ -129,7 +129,10 @@ class Listener:
         """Return when no more nodes appear; on a busy machine that takes a while."""
         begin = changed = time.monotonic()
         known: list[tuple[str, str]] = []
-        while (now := time.monotonic()) - changed < _QUIET and now - begin < _DISCOVERY:
+        ours = {(name, self.namespace) for name in NODES}
+        while (now := time.monotonic()) - begin < _DISCOVERY and not (
+            now - changed > _QUIET and ours.issubset(known)
+        ):
             self.spin(0.2)
             if (found := sorted(self.node.get_node_names_and_namespaces())) != known:
                 known, changed = found, time.monotonic()
