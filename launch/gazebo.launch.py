@@ -23,6 +23,7 @@ from vjepa_ros.launching import (
     argument,
     ARGUMENTS,
     config_file,
+    end_all,
     fast_dds_profile,
     launch_arguments,
     node,
@@ -117,7 +118,12 @@ def _bridge(context: LaunchContext) -> list[Node]:
 def _stand_ins(context: LaunchContext) -> list[Node]:
     """Return our nodes in the place of an arm's driver."""
     return [
-        node(executable, robot_parameters(context), remappings=remappings(context))
+        node(
+            executable,
+            robot_parameters(context),
+            remappings=remappings(context),
+            on_exit=end_all(f'{executable} ended'),
+        )
         for executable in ('hand_pose', 'gripper')
     ]
 

@@ -142,6 +142,15 @@ def test_the_camera_stands_where_the_simulators_does_and_sees_as_much():
     assert camera.find('optical_frame_id').text == CAMERA_FRAME
 
 
+def test_time_goes_in_the_steps_of_the_simulator_and_controllers_keep_to_them(simulated):
+    step = float(WORLD.findtext('physics/max_step_size'))
+    assert step == simulated.opt.timestep
+    manager = CONTROLLERS['controller_manager']['ros__parameters']
+    broadcaster = CONTROLLERS['joint_state_broadcaster']['ros__parameters']
+    assert (1.0 / manager['update_rate'] / step).is_integer()
+    assert manager['update_rate'] % broadcaster['update_rate'] == 0
+
+
 def test_the_world_has_what_physics_cameras_and_spawning_need():
     systems = {plugin.get('name').rpartition('::')[2] for plugin in WORLD.findall('plugin')}
     assert systems >= {'Physics', 'SceneBroadcaster', 'Sensors', 'UserCommands'}
