@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from vjepa_planner.robots import fr3
+from vjepa_planner.robots.kinematics import ArmKinematics
 
 ROOT = Path(__file__).resolve().parent.parent
 WORLD = ET.parse(ROOT / 'gazebo' / 'worlds' / 'table.sdf').getroot().find('world')
@@ -205,11 +206,20 @@ def test_the_robot_has_an_interface_for_every_joint_that_a_controller_uses():
         for joint in CONTROLLERS[name]['ros__parameters']['joints']
     ]
     assert commanded == set(used)
-    start = [
-        eval(joint.get('initial').strip('${}'), {'pi': np.pi})  # what xacro computes
-        for joint in joints.values()
-    ]
-    assert start == pytest.approx([*fr3.HOME_JOINT_POSITIONS, 0.04, 0.04])
+
+
+def test_the_arm_starts_where_the_commander_lets_it_go_and_points_down():
+    start = {
+        joint.get('name'): float(joint.get('initial'))
+        for joint in ROBOT.findall(f'ros2_control/{XACRO}vjepa_joint')
+    }
+    posture = ArmKinematics().posture(np.array([start[name] for name in fr3.ARM_JOINT_NAMES]))
+    file = ROOT / 'config' / 'simulation.yaml'
+    commander = yaml.safe_load(file.read_text())['/**/commander']['ros__parameters']
+    assert (posture.position > commander['workspace_min']).all()
+    assert (posture.position < commander['workspace_max']).all()
+    assert posture.rotation[2, 2] == pytest.approx(-1.0, abs=1e-4)
+    assert [start[name] for name in fr3.FINGER_JOINT_NAMES] == [fr3.MAX_GRIPPER_WIDTH / 2] * 2
 
 
 def test_arguments_of_franka_description_are_set_before_it_would_set_its_defaults():
