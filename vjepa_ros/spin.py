@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 import signal
 import time
 from types import FrameType
@@ -13,6 +12,7 @@ import rclpy
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
@@ -20,6 +20,7 @@ from rclpy.utilities import try_shutdown
 from vjepa_planner.errors import VjepaPlannerError
 from vjepa_ros.node import VjepaNode
 
+_DESTROYED_TIMER = 'timer argument is null'
 _SIGNAL_LATENCY = 0.2  # [s] at most until a signal is noticed
 _LAST_WORD = 0.5  # [s] at most for the last messages to arrive
 
@@ -102,10 +103,15 @@ class _WaitingExecutor(MultiThreadedExecutor):
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Take what is ready; another thread may destroy what this one is about to wait for.
 
-        rclpy 7.1 does not expect that of actions and events of subscriptions.
+        rclpy 7.1 does not expect that of actions, events of subscriptions and timers.
         """
-        with suppress(InvalidHandle):
+        try:
             super().spin_once(timeout_sec)
+        except InvalidHandle:
+            pass
+        except rclpy_implementation.RCLError as error:
+            if _DESTROYED_TIMER not in str(error):
+                raise
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         self._executor.shutdown(wait=True)
