@@ -12,7 +12,7 @@ from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.planner_node import PlannerNode
 from vjepa_ros.spin import run
 
-# One for each node's callbacks, and those that wait: encode, the goal's services, its answers, and
+# One for each node's callbacks, and those that wait: the goal's services, its answers, and
 # two goals of pursue_goal.
 _THREADS = 8
 
