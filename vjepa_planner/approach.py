@@ -4,29 +4,41 @@
 A greedy planner goes straight to the pose in the goal image, and its fingers push what it is to
 take. With a clearance height, one plan is up to two searches over the same energy:
 
-1. *above*: the hand stays at or above the clearance height, and the gripper as it is;
-2. *at the place*: if the first search hardly moves sideways any more, the hand may go down and the
-   gripper may move; below the clearance height it moves sideways by no more than the alignment.
+1. *the place*: where the hand should be, with the gripper as it is. If it is farther sideways than
+   the alignment, the hand goes there at or above the clearance height; otherwise down to it.
+2. *the fingers*: what the gripper does there, once the place is within one action's reach.
 
-Neither looks at anything but the energy and the height of the hand.
+The first search looks below the clearance height even while the hand has to stay above it. A
+camera that looks from the side shows a hand that is too high beside where it is: the lowest energy
+*at one height* is where the hand hides the place from the camera, several centimetres off.
+
+What is found has to promise clearly less energy than staying, and else nothing moves: predictions
+are not exact, and a hand that follows their noise pushes about what it has put in order.
+
+Nothing here looks at anything but the energy and the height of the hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from vjepa_planner.planners import Planner, PlannerResult
-from vjepa_planner.planners.base import Evaluate
+from vjepa_planner.planners.base import Evaluate, final_energy
+from vjepa_planner.types import ACTION_DIM
 
 Actions = npt.NDArray[np.float64]
 
+IMPROVEMENT = 0.1
+"""Share of the energy by which an action has to promise less than staying does."""
+
 _SIDEWAYS = slice(0, 2)
+_TRANSLATION = slice(0, 3)
 _UP = 2
 _GRIPPER = 6
+_AT_LIMIT = 0.95  # of the largest displacement: the place is farther than one action
 
 
 def plan_from_above(
@@ -49,61 +61,64 @@ def plan_from_above(
     if config.clearance_height == 0.0:
         return planner.plan(evaluate, rng)
 
-    def stay_above(actions: Actions) -> Actions:
-        return above(actions, height, config.clearance_height, config.max_translation)
-
-    def stay_aligned(actions: Actions) -> Actions:
-        return aligned(actions, height, config.clearance_height, config.alignment)
-
-    over = _search(planner, evaluate, stay_above, rng)
-    if np.abs(over.actions[0, _SIDEWAYS]).max() > config.alignment:
-        return over
-    down = _search(planner, evaluate, stay_aligned, rng)
-    return replace(down, evaluations=over.evaluations + down.evaluations)
+    place = _place(planner, evaluate, rng)
+    reach = np.abs(place.actions[0, _TRANSLATION])
+    if reach[_SIDEWAYS].max() > config.alignment:
+        actions = above(place.actions, height, config.clearance_height, config.max_translation)
+        energy = final_energy(evaluate, actions)
+        return replace(place, actions=actions, energy=energy, evaluations=place.evaluations + 1)
+    if reach.max() > _AT_LIMIT * config.max_translation:
+        return place
+    return _fingers(planner, evaluate, place, rng)
 
 
 def above(actions: Actions, height: float, clearance: float, limit: float) -> Actions:
-    """Return actions (S, T, 7) that end at or above a height, with the gripper as it is.
+    """Return actions (T, 7) that end at or above a height.
 
     Args:
-        actions: Shape (S, T, 7).
+        actions: Shape (T, 7).
         height: Of the hand before them [m].
         clearance: Where they may end [m]; below it, they rise by ``limit`` at most.
         limit: Largest displacement along an axis [m].
     """
     allowed = actions.copy()
-    allowed[..., _GRIPPER] = 0.0
-    here = np.full(len(actions), height)
-    for step in range(actions.shape[1]):
-        lowest = np.minimum(clearance - here, limit)
-        allowed[:, step, _UP] = np.maximum(actions[:, step, _UP], lowest)
-        here = here + allowed[:, step, _UP]
+    for action in allowed:
+        action[_UP] = max(action[_UP], min(clearance - height, limit))
+        height += action[_UP]
     return allowed
 
 
-def aligned(actions: Actions, height: float, clearance: float, alignment: float) -> Actions:
-    """Return actions (S, T, 7) that hardly move sideways where they end below a height.
+def _place(planner: Planner, evaluate: Evaluate, rng: np.random.Generator) -> PlannerResult:
+    """Search where the hand should be, with the gripper as it is; it may be where it is."""
 
-    Args:
-        actions: Shape (S, T, 7).
-        height: Of the hand before them [m].
-        clearance: Below it they are limited [m].
-        alignment: Largest displacement along x and y there [m].
-    """
-    allowed = actions.copy()
-    low = height + np.cumsum(actions[..., _UP], axis=1) < clearance
-    sideways = allowed[..., _SIDEWAYS]
-    limited = np.clip(sideways, -alignment, alignment)
-    allowed[..., _SIDEWAYS] = np.where(low[..., None], limited, sideways)
-    return allowed
+    def gripper_kept(actions: Actions) -> Actions:
+        kept = actions.copy()
+        kept[..., _GRIPPER] = 0.0
+        return kept
+
+    found = planner.plan(lambda actions: evaluate(gripper_kept(actions)), rng)
+    stay = np.zeros((planner.config.horizon, ACTION_DIM))
+    return _if_better(
+        replace(found, actions=gripper_kept(found.actions)),
+        than=replace(found, actions=stay, energy=final_energy(evaluate, stay), evaluations=1),
+    )
 
 
-def _search(
-    planner: Planner,
-    evaluate: Evaluate,
-    allow: Callable[[Actions], Actions],
-    rng: np.random.Generator,
+def _fingers(
+    planner: Planner, evaluate: Evaluate, place: PlannerResult, rng: np.random.Generator
 ) -> PlannerResult:
-    """Search among what is allowed: a candidate stands for the nearest allowed actions."""
-    result = planner.plan(lambda actions: evaluate(allow(actions)), rng)
-    return replace(result, actions=allow(result.actions[None])[0])
+    """Search what the gripper does at the place; it may stay as it is."""
+
+    def at_the_place(actions: Actions) -> Actions:
+        there = actions.copy()
+        there[..., :_GRIPPER] = place.actions[:, :_GRIPPER]
+        return there
+
+    found = planner.plan(lambda actions: evaluate(at_the_place(actions)), rng)
+    return _if_better(replace(found, actions=at_the_place(found.actions)), than=place)
+
+
+def _if_better(found: PlannerResult, than: PlannerResult) -> PlannerResult:
+    """Return what was found, or the other result unless it promises clearly less."""
+    chosen = found if found.energy < (1.0 - IMPROVEMENT) * than.energy else than
+    return replace(chosen, evaluations=found.evaluations + than.evaluations)

@@ -68,7 +68,7 @@ class PlannerConfig:
         max_gripper_delta: Largest change of gripper closedness in one step.
         clearance_height: Height of the hand above which it passes over everything, in the base
             frame [m]; 0 for none. See :mod:`vjepa_planner.approach`.
-        alignment: Largest displacement along x and y in one step below that height [m].
+        alignment: Distance along x and y from the place within which the hand goes down to it [m].
         fixed_axes: Axes held at a value in every proposed action, for example ``{'z': 0.0}``;
             names are x, y, z [m] and gripper. Limits do not apply to these values.
 
@@ -92,7 +92,7 @@ class PlannerConfig:
     )
     alignment: float = setting(
         0.012,
-        'Motion along x and y per step allowed below the clearance height [m]',
+        'Distance along x and y from the place within which the hand goes down to it [m]',
         minimum=0.0,
         maximum=0.1,
     )
