@@ -2,15 +2,15 @@
 """Approach from above: first over the place, then down to it, and only there the fingers.
 
 A greedy planner goes straight to the pose in the goal image, and its fingers push what it is to
-take. With a clearance height, one plan is up to two searches over the same energy:
+take. With a clearance height, one plan answers up to two questions with the same energy:
 
 1. *the place*: where the hand should be, with the gripper as it is. If it is farther sideways than
    the alignment, the hand goes there at or above the clearance height; otherwise down to it.
-2. *the fingers*: what the gripper does there, once the place is within one action's reach.
+2. *the fingers*: whether they close or open there, once the place is within one action's reach.
 
-The first search looks below the clearance height even while the hand has to stay above it. A
-camera that looks from the side shows a hand that is too high beside where it is: the lowest energy
-*at one height* is where the hand hides the place from the camera, several centimetres off.
+The search for the place looks below the clearance height even while the hand has to stay above
+it. A camera that looks from the side shows a hand that is too high beside where it is: the lowest
+energy *at one height* is where the hand hides the place from the camera, centimetres off.
 
 What is found has to promise clearly less energy than staying, and else nothing moves: predictions
 are not exact, and a hand that follows their noise pushes about what it has put in order.
@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vjepa_planner.planners import Planner, PlannerResult
-from vjepa_planner.planners.base import Evaluate, final_energy
+from vjepa_planner.planners.base import checked_energies, Evaluate, final_energy
 from vjepa_planner.types import ACTION_DIM
 
 Actions = npt.NDArray[np.float64]
@@ -34,6 +34,10 @@ Actions = npt.NDArray[np.float64]
 IMPROVEMENT = 0.1
 """Share of the energy by which an action has to promise less than staying does."""
 
+GRIP = 0.4
+"""Smallest change of closedness tried: fingers that do less may touch an object, not hold it."""
+
+_CHANGES = 7  # of closedness that are tried, in either direction
 _SIDEWAYS = slice(0, 2)
 _TRANSLATION = slice(0, 3)
 _UP = 2
@@ -69,7 +73,9 @@ def plan_from_above(
         return replace(place, actions=actions, energy=energy, evaluations=place.evaluations + 1)
     if reach.max() > _AT_LIMIT * config.max_translation:
         return place
-    return _fingers(planner, evaluate, place, rng)
+    if config.max_gripper_delta < GRIP:
+        return place
+    return _fingers(evaluate, place, config.max_gripper_delta)
 
 
 def above(actions: Actions, height: float, clearance: float, limit: float) -> Actions:
@@ -104,18 +110,18 @@ def _place(planner: Planner, evaluate: Evaluate, rng: np.random.Generator) -> Pl
     )
 
 
-def _fingers(
-    planner: Planner, evaluate: Evaluate, place: PlannerResult, rng: np.random.Generator
-) -> PlannerResult:
-    """Search what the gripper does at the place; it may stay as it is."""
-
-    def at_the_place(actions: Actions) -> Actions:
-        there = actions.copy()
-        there[..., :_GRIPPER] = place.actions[:, :_GRIPPER]
-        return there
-
-    found = planner.plan(lambda actions: evaluate(at_the_place(actions)), rng)
-    return _if_better(replace(found, actions=at_the_place(found.actions)), than=place)
+def _fingers(evaluate: Evaluate, place: PlannerResult, max_change: float) -> PlannerResult:
+    """Choose what the gripper does at the place; it may stay as it is."""
+    closing = np.linspace(GRIP, max_change, _CHANGES)
+    changes = np.concatenate([closing, -closing])
+    options = np.repeat(place.actions[None], len(changes), axis=0)
+    options[:, 0, _GRIPPER] = changes
+    energies = checked_energies(evaluate, options)
+    best = int(np.argmin(energies))
+    found = replace(
+        place, actions=options[best], energy=float(energies[best]), evaluations=len(options)
+    )
+    return _if_better(found, than=place)
 
 
 def _if_better(found: PlannerResult, than: PlannerResult) -> PlannerResult:

@@ -12,10 +12,6 @@ from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.planner_node import PlannerNode
 from vjepa_ros.spin import run
 
-# One for each node's callbacks, and those that wait: the goal's services, its answers, and
-# two goals of pursue_goal.
-_THREADS = 8
-
 
 def make_nodes() -> Sequence[ManagedNode]:
     """Return the four nodes, commander first; the encoder's parameters choose the model."""
@@ -25,4 +21,4 @@ def make_nodes() -> Sequence[ManagedNode]:
 
 def main() -> int:
     """Run the nodes as one process."""
-    return run(make_nodes, threads=_THREADS)
+    return run(make_nodes)

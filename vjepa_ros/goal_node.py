@@ -41,8 +41,6 @@ from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
 COMMANDER, PLANNER = 'commander', 'planner'
-THREADS = 5
-"""Of the executor: messages, the encoder's answers, one service, two goals of the action."""
 _CLOSING_LATENCY = 0.2  # [s] until a service that waits notices that the process ends
 
 
@@ -69,6 +67,8 @@ class GoalConfig:
 
 class GoalNode(ManagedNode):
     """Keeps the goal in force, and replaces it when a new one is known to be good."""
+
+    threads = 5  # messages, the encoder's answers, one service, two goals of the action
 
     def __init__(self) -> None:
         """Begin without a goal."""
@@ -370,4 +370,4 @@ def requested_image(request: SetGoalImage.Request | SubGoal) -> Image:
 
 def main() -> int:
     """Run the node as a process."""
-    return run(lambda: [GoalNode()], threads=THREADS)
+    return run(lambda: [GoalNode()])

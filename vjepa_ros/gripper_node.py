@@ -19,7 +19,6 @@ from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
-_THREADS = 4  # joint states and `stop`, and three actions at once
 _LOOK_PERIOD = 0.5  # [s]
 
 
@@ -34,6 +33,8 @@ class GripperNodeConfig:
 
 class GripperNode(VjepaNode):
     """Serves the actions of a Franka Hand with the fingers of a position controller."""
+
+    threads = 4  # joint states and `stop`, and three actions at once
 
     def __init__(self) -> None:
         """Offer the actions; they fail until the fingers are measured."""
@@ -52,4 +53,4 @@ class GripperNode(VjepaNode):
 
 def main() -> int:
     """Run the node as a process."""
-    return run(lambda: [GripperNode()], threads=_THREADS)
+    return run(lambda: [GripperNode()])

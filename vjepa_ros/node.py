@@ -28,9 +28,12 @@ class VjepaNode(Node):
         diagnostics: Says how well. Every subscription is watched by itself.
         closing: Set when the process ends; callbacks that wait for something return then.
         is_finalized: Whether somebody has shut the node down, so that the process may end.
+        threads: That its callbacks need. More than one is for nodes in which a callback waits for
+            something; see their modules.
     """
 
     is_finalized = False
+    threads = 1
 
     def __init__(self, name: str) -> None:
         """Create the node ``name`` in the namespace of this package."""

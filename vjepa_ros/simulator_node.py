@@ -35,7 +35,6 @@ from vjepa_ros.spin import run
 from vjepa_ros.task_server import TaskServer
 
 _LOOKS = SimulationConfig()
-_THREADS = 4  # callbacks of topics and services, and three gripper actions at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +80,8 @@ class SimulatorConfig:
 
 class SimulatorNode(VjepaNode):
     """Publishes what the simulated arm and camera measure, and obeys targets."""
+
+    threads = 4  # callbacks of topics and services, and three gripper actions at once
 
     def __init__(self) -> None:
         """Build the scene and let it run.
@@ -188,4 +189,4 @@ class SimulatorNode(VjepaNode):
 
 def main() -> int:
     """Run the node as a process."""
-    return run(lambda: [SimulatorNode()], threads=_THREADS)
+    return run(lambda: [SimulatorNode()])

@@ -120,7 +120,7 @@ class Scene:
 
     def start_nodes(self) -> None:
         """Start simulator and commander here; a test may do it elsewhere."""
-        self.graph.start(SimulatorNode(), threads=4)
+        self.graph.start(SimulatorNode())
         if self.apart:
             self.start_process('commander')
         else:

@@ -29,6 +29,8 @@ GRIPPER = {
 class OddHand(VjepaNode):
     """Action servers of a gripper that do what a test wants."""
 
+    threads = 6  # of which goals take several
+
     def __init__(self) -> None:
         super().__init__('odd_hand')
         self.accepts = True
@@ -80,7 +82,7 @@ class OddHand(VjepaNode):
 def hand(scene):
     scene.begin(commander=GRIPPER)
     hand = OddHand()
-    scene.graph.start(hand, threads=6)
+    scene.graph.start(hand)
     wait_until(lambda: scene.commander._gripper.is_connected, 'action servers')
     scene.wait_for_rest()
     return hand

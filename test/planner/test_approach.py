@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vjepa_planner.approach import above, plan_from_above
+from vjepa_planner.approach import above, GRIP, plan_from_above
 from vjepa_planner.planners import make_planner, Planner
 
 CLEARANCE, ALIGNMENT = 0.11, 0.012
@@ -67,7 +67,7 @@ def test_without_a_clearance_height_it_is_the_planner_alone() -> None:
 def test_the_hand_goes_over_the_place_then_down_and_only_there_the_fingers_move(
     kind: type[Hand],
 ) -> None:
-    planner, hand = make_cem(CLEARANCE), kind((0.5, 0.0, 0.2, 0.0), (0.6, 0.1, 0.06, 0.2))
+    planner, hand = make_cem(CLEARANCE), kind((0.5, 0.0, 0.2, 0.0), (0.6, 0.1, 0.06, 0.5))
     for seed in range(8):
         before = hand.state
         action = hand.step(planner, seed)
@@ -78,7 +78,14 @@ def test_the_hand_goes_over_the_place_then_down_and_only_there_the_fingers_move(
         if hand.state[2] < CLEARANCE - 1e-9:
             assert np.abs(action[:2]).max() <= ALIGNMENT + 1e-9
     np.testing.assert_allclose(hand.state[:3], hand.goal[:3], atol=0.015)
-    assert hand.state[3] == pytest.approx(0.2, abs=0.1)
+    assert hand.state[3] == pytest.approx(0.5, abs=0.1)
+
+
+def test_fingers_do_not_move_by_less_than_what_holds_an_object() -> None:
+    planner, hand = make_cem(CLEARANCE), Hand((0.6, 0.1, 0.06, 0.0), (0.6, 0.1, 0.06, 0.1))
+    assert hand.step(planner, 0)[6] == 0.0
+    hand = Hand((0.6, 0.1, 0.06, 0.0), (0.6, 0.1, 0.06, 0.3))
+    assert hand.step(planner, 0)[6] == pytest.approx(GRIP)
 
 
 def test_over_the_place_the_hand_goes_straight_down_though_at_its_height_it_would_hide_it() -> (

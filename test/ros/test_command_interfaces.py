@@ -68,7 +68,7 @@ class Robot:
             self.measurements.append(one),
             publish(one),
         )
-        graph.start(self.simulator, threads=4)
+        graph.start(self.simulator)
         graph.start(self.commander)
         self.commands = graph.record(command_message_type(name), self.topic, qos.COMMAND)
         self._poses = graph.record(PoseStamped, 'current_pose', qos.ROBOT_STATE)

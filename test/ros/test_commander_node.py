@@ -148,7 +148,7 @@ def test_stop_start_and_emergency_stop(graph, arm) -> None:
 
 
 def test_a_limit_can_be_changed_but_not_beyond_its_range(graph, arm) -> None:
-    node = graph._running[0][1][0]
+    node = graph._running[0][0].node
     assert node.set_parameters([Parameter('max_speed', value=0.05)])[0].successful
     assert not node.set_parameters([Parameter('max_speed', value=9.0)])[0].successful
     assert not node.set_parameters([Parameter('command_rate', value=100.0)])[0].successful

@@ -15,7 +15,7 @@ from vjepa_msgs.msg import Status
 from vjepa_ros import conversions, qos
 from vjepa_ros.commander_node import CommanderNode
 from vjepa_ros.encoder_node import EncoderNode
-from vjepa_ros.goal_node import GoalNode, THREADS
+from vjepa_ros.goal_node import GoalNode
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -59,7 +59,7 @@ def encoder(graph, tiny_model):
     def start(**parameters) -> Monitor:
         graph.begin(encoder={'model': str(tiny_model), 'device': 'cpu', **parameters})
         monitor = Monitor(graph)
-        graph.start(EncoderNode(), threads=2)
+        graph.start(EncoderNode())
         return monitor
 
     return start
@@ -149,12 +149,12 @@ def test_the_state_of_the_commander_is_its_level(graph) -> None:
 def test_simulated_time_without_a_clock_is_an_error(graph) -> None:
     graph.begin(goal={'use_sim_time': True})
     monitor = Monitor(graph)
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(GoalNode())
     monitor.wait_for('/vjepa/goal /clock', ERROR, 'unset use_sim_time')
 
 
 def test_a_profile_that_one_node_overrides_stays_what_it_is_for_the_others(graph) -> None:
     graph.begin(goal={'qos_overrides./vjepa/image.subscription.depth': 7})
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(GoalNode())
     graph.wait_for_status('goal', Status.WAITING, 'no goal set')
     assert qos.IMAGE.depth == 1

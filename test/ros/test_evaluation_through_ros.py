@@ -52,7 +52,7 @@ TIMEOUT = 400.0  # [s] for a process
 @pytest.fixture
 def simulator(graph):
     graph.begin(simulator={'image_size': 64, 'image_rate': 10.0, 'vary': list(LOOKS)})
-    graph.start(SimulatorNode(), threads=4)
+    graph.start(SimulatorNode())
     return graph
 
 

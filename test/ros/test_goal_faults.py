@@ -22,7 +22,7 @@ from vjepa_msgs.srv import SetGoalImage
 from vjepa_ros import conversions, qos
 from vjepa_ros.commander_node import CommanderNode
 from vjepa_ros.encoder_node import EncoderNode
-from vjepa_ros.goal_node import GoalNode, THREADS
+from vjepa_ros.goal_node import GoalNode
 from vjepa_ros.planner_node import PlannerNode
 
 _INTERVAL = 0.1  # [s] the default of min_goal_interval
@@ -37,8 +37,8 @@ def picture(seed: int) -> Image:
 def goals(graph, tiny_model):
     network = {'model': str(tiny_model), 'device': 'cpu'}
     graph.begin(encoder=network, planner=network)
-    graph.start(EncoderNode(), threads=2)
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(EncoderNode())
+    graph.start(GoalNode())
     graph.goals = graph.record(Goal, 'goal', qos.GOAL)
     graph.wait_for_status('goal', Status.WAITING, 'no goal set')
     return graph

@@ -14,14 +14,14 @@ from vjepa_msgs.msg import Goal, Status
 from vjepa_msgs.srv import SetGoalImage
 from vjepa_ros import conversions, qos
 from vjepa_ros.encoder_node import EncoderNode
-from vjepa_ros.goal_node import GoalNode, THREADS
+from vjepa_ros.goal_node import GoalNode
 
 
 @pytest.fixture
 def goals(graph, tiny_model):
     graph.begin(encoder={'model': str(tiny_model), 'device': 'cpu'}, goal={'image_max_age': 20.0})
-    graph.start(EncoderNode(), threads=2)
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(EncoderNode())
+    graph.start(GoalNode())
     graph.goals = graph.record(Goal, 'goal', qos.GOAL)
     graph.wait_for_status('goal', Status.WAITING, 'no goal set')
     return graph
@@ -112,7 +112,7 @@ def test_the_present_camera_image_becomes_the_goal(goals, camera_image) -> None:
 
 def test_without_an_encoder_the_answer_says_so(graph, camera_image) -> None:
     graph.begin()
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(GoalNode())
     answer = set_goal(graph, image=conversions.image_to_message(camera_image, Header()))
     assert not answer.success
     assert 'encoder is not running' in answer.message

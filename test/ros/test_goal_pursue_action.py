@@ -15,7 +15,7 @@ from vjepa_msgs.msg import Embedding, Goal, Status, SubGoal
 from vjepa_msgs.srv import SetGoalImage
 from vjepa_ros import conversions, qos
 from vjepa_ros.encoder_node import EncoderNode
-from vjepa_ros.goal_node import GoalNode, THREADS
+from vjepa_ros.goal_node import GoalNode
 
 Result = PursueGoal.Result
 
@@ -132,8 +132,8 @@ def robot(graph, tiny_model) -> Robot:
         encoder={'model': str(tiny_model), 'device': 'cpu'},
         goal={'pursue.patience': 3, 'pursue.looks': 2},
     )
-    graph.start(EncoderNode(), threads=2)
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(EncoderNode())
+    graph.start(GoalNode())
     return Robot(graph)
 
 

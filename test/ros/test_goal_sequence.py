@@ -13,7 +13,7 @@ from vjepa_msgs.msg import Goal, Plan, Status, SubGoal
 from vjepa_msgs.srv import SetGoalImage, SetGoalSequence
 from vjepa_ros import conversions, qos
 from vjepa_ros.encoder_node import EncoderNode
-from vjepa_ros.goal_node import GoalNode, THREADS
+from vjepa_ros.goal_node import GoalNode
 
 
 class Surroundings:
@@ -59,8 +59,8 @@ class Surroundings:
 @pytest.fixture
 def surroundings(graph, tiny_model) -> Surroundings:
     graph.begin(encoder={'model': str(tiny_model), 'device': 'cpu'})
-    graph.start(EncoderNode(), threads=2)
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(EncoderNode())
+    graph.start(GoalNode())
     graph.wait_for_status('goal', Status.WAITING, 'no goal set')
     return Surroundings(graph)
 

@@ -28,7 +28,7 @@ def robot(request, graph):
         simulator={'image_size': 64, 'image_rate': 0.1},
         commander={**patient, 'autostart': True, 'gripper': request.param},
     )
-    graph.start(SimulatorNode(), threads=4)
+    graph.start(SimulatorNode())
     commander = CommanderNode()
     graph.start(commander)
     graph.kind = request.param

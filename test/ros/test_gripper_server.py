@@ -58,7 +58,7 @@ def hand(graph):
     """Return a graph with the node ``gripper`` and a controller, of which it has seen joints."""
     graph.begin(gripper={'gripper_namespace': 'franka_gripper'})
     graph.controller = PositionController(graph)
-    graph.start(GripperNode(), threads=4)
+    graph.start(GripperNode())
     graph.wait_for_status('gripper', Status.IDLE)
     return graph
 
@@ -68,7 +68,7 @@ def gripper(request, graph):
     """Return the graph, whichever moves the fingers; ``graph.width()`` is the measured width."""
     if request.param == 'simulator':
         graph.begin(simulator={'image_size': 16, 'image_rate': 0.1})
-        graph.start(SimulatorNode(), threads=4)
+        graph.start(SimulatorNode())
     else:
         request.getfixturevalue('hand')
     joints = graph.record(JointState, '/joint_states', qos.ROBOT_STATE)
@@ -144,7 +144,7 @@ def test_the_set_point_moves_at_the_speed_that_was_asked(hand):
 
 def test_without_joint_states_the_actions_fail_at_once(graph):
     graph.begin(gripper={'joint_states_topic': '/elsewhere'})
-    graph.start(GripperNode(), threads=4)
+    graph.start(GripperNode())
     result, status = act(graph, franka.Move, 'move', width=0.03, speed=0.1)
     assert (result.success, status) == (False, ABORTED)
     assert 'no position of fr3_finger_joint1, fr3_finger_joint2 yet on /elsewhere' in result.error

@@ -40,7 +40,7 @@ def test_it_says_what_the_simulator_measures(graph):
         'hand_pose:current_pose:=computed_pose',
         simulator={'image_size': 16, 'image_rate': 0.1, 'seed': 3},
     )
-    graph.start(SimulatorNode(), threads=4)
+    graph.start(SimulatorNode())
     graph.start(HandPoseNode())
     measured = graph.record(PoseStamped, 'current_pose', qos.ROBOT_STATE)
     computed = graph.record(PoseStamped, 'computed_pose', qos.ROBOT_STATE)

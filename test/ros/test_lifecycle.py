@@ -32,7 +32,7 @@ from vjepa_ros import composed, conversions, qos
 from vjepa_ros.commander_node import CommanderNode
 from vjepa_ros.encoder_node import EncoderNode
 from vjepa_ros.endpoints import endpoints
-from vjepa_ros.goal_node import GoalNode, THREADS
+from vjepa_ros.goal_node import GoalNode
 from vjepa_ros.planner_node import PlannerNode
 
 MANAGED = {'managed': True}
@@ -90,7 +90,7 @@ def test_an_encoder_encodes_while_it_is_active_and_frees_its_model(
 ) -> None:
     graph.begin(encoder=networks(tiny_model))
     node = EncoderNode()
-    graph.start(node, threads=2)
+    graph.start(node)
     embeddings = graph.record(Embedding, 'embedding', qos.RESULT)
     graph.wait_for_status('encoder', Status.WAITING, 'not configured')
     assert manager.state('encoder') == 'unconfigured'
@@ -127,7 +127,7 @@ def test_a_missing_model_fails_the_transition_and_can_be_set_right(
     graph, manager, tiny_model
 ) -> None:
     graph.begin(encoder=networks('nowhere'))
-    graph.start(EncoderNode(), threads=2)
+    graph.start(EncoderNode())
     assert not manager.ask('encoder', 'configure')
     assert manager.state('encoder') == 'unconfigured'
     graph.wait_for_status('encoder', Status.WAITING, 'nowhere')
@@ -143,7 +143,7 @@ def test_a_missing_model_fails_the_transition_and_can_be_set_right(
 
 def test_a_transition_that_is_not_possible_fails_and_does_no_harm(graph, manager) -> None:
     graph.begin(goal=MANAGED)
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(GoalNode())
     assert not manager.ask('goal', 'activate')
     assert manager.state('goal') == 'unconfigured'
     assert manager.ask('goal', 'configure', 'activate')
@@ -159,8 +159,8 @@ def test_a_goal_node_that_is_deactivated_withdraws_its_goal_and_takes_none(
     graph, manager, tiny_model, camera_image
 ) -> None:
     graph.begin(encoder=networks(tiny_model) | {'managed': False}, goal=MANAGED)
-    graph.start(EncoderNode(), threads=2)
-    graph.start(GoalNode(), threads=THREADS)
+    graph.start(EncoderNode())
+    graph.start(GoalNode())
     assert manager.ask('goal', 'configure', 'activate')
     goals = graph.record(Goal, 'goal', qos.GOAL)
     request = SetGoalImage.Request(image=conversions.image_to_message(camera_image, Header()))
@@ -282,7 +282,7 @@ def test_nothing_is_left_of_many_lives(graph, manager, tiny_model, camera_image)
     parameters = networks(tiny_model)
     graph.begin(encoder=parameters, goal=MANAGED, planner=MANAGED, commander=ARM)
     nodes = composed.make_nodes()
-    graph.start(*nodes, threads=8)
+    graph.start(*nodes)
     graph.observer.create_timer(0.02, show_anyone(graph, camera_image))
     lives = []
     for _ in range(10):
@@ -327,7 +327,7 @@ def show_anyone(graph: Graph, image: np.ndarray) -> Callable[[], object]:
 def test_nodes_of_one_process_share_a_model_and_not_two(graph, manager, tiny_model) -> None:
     graph.begin(encoder=networks(tiny_model), goal=MANAGED, planner=MANAGED, commander=ARM)
     nodes = composed.make_nodes()
-    graph.start(*nodes, threads=8)
+    graph.start(*nodes)
     encoder = nodes[-1]
     assert manager.ask('planner', 'configure')
     model = encoder.model.world_model

@@ -29,7 +29,7 @@ def simulator(graph):
 
 def start(graph):
     graph.node = SimulatorNode()
-    graph.start(graph.node, threads=4)
+    graph.start(graph.node)
     graph.poses = graph.record(PoseStamped, 'current_pose', qos.ROBOT_STATE)
     graph.joints = graph.record(JointState, '/joint_states', qos.ROBOT_STATE)
     graph.targets = graph.publisher(PoseStamped, 'target_pose', qos.COMMAND)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import json
 from pathlib import Path
 import threading
@@ -15,13 +15,13 @@ import pytest
 rclpy = pytest.importorskip('rclpy')
 pytest.importorskip('vjepa_msgs', reason='make builds it')
 
-from rclpy.executors import Executor, SingleThreadedExecutor  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
 
 from vjepa_msgs.msg import Status  # noqa: E402
 from vjepa_ros import qos  # noqa: E402
 from vjepa_ros.node import VjepaNode  # noqa: E402
-from vjepa_ros.spin import end, make_executor  # noqa: E402
+from vjepa_ros.spin import end, SpunNode  # noqa: E402
 
 TIMEOUT = 60.0  # [s] an order of magnitude above what anything here takes
 
@@ -53,8 +53,8 @@ class Graph:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._running: list[tuple[Executor, Sequence[VjepaNode], threading.Thread]] = []
-        self._stop, self._stop_nodes = threading.Event(), threading.Event()
+        self._running: list[list[SpunNode]] = []
+        self._stop = threading.Event()
         self._clients: dict[str, Any] = {}
         self._kept: list[Any] = []
 
@@ -70,24 +70,20 @@ class Graph:
         self.observer = rclpy.create_node('observer', namespace='vjepa')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.observer)
-        self._thread = self._spin(self._executor, self._stop)
+        self._thread = threading.Thread(target=self._spin)
+        self._thread.start()
         self.statuses = self.record(Status, 'status', qos.ALL_STATUS)
 
-    def start(self, *nodes: VjepaNode, threads: int = 1) -> None:
+    def start(self, *nodes: VjepaNode) -> None:
         """Bring nodes up, as their executables do, and spin them until the test ends."""
         for node in reversed(nodes):
-            if isinstance(node, VjepaNode):
-                node.begin()
-        executor = make_executor(nodes, threads)
-        self._running.append((executor, nodes, self._spin(executor, self._stop_nodes)))
+            node.begin()
+        self._running.append([SpunNode(node, on_error=lambda: None) for node in nodes])
 
     def end(self) -> None:
         """End the nodes under test as their processes do."""
-        self._stop_nodes.set()
-        for executor, nodes, thread in self._running:
-            thread.join()
-            end(executor, nodes)
-        self._running.clear()
+        while self._running:
+            end(self._running.pop(0))
 
     def close(self) -> None:
         """End everything."""
@@ -99,15 +95,9 @@ class Graph:
             self.observer.destroy_node()
             rclpy.try_shutdown()
 
-    @staticmethod
-    def _spin(executor: Executor, stop: threading.Event) -> threading.Thread:
-        def spin() -> None:
-            while not stop.is_set():
-                executor.spin_once(timeout_sec=0.1)
-
-        thread = threading.Thread(target=spin)
-        thread.start()
-        return thread
+    def _spin(self) -> None:
+        while not self._stop.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
 
     # -- the observer --------------------------------------------------------------------------
 

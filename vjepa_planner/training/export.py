@@ -23,7 +23,6 @@ RECOMMENDED_PLANNER = {
     'num_elites': 6,
     'max_translation': 0.075,
     'max_gripper_delta': 1.0,
-    'gripper_deadband': 0.4,
     'momentum_mean': 0.0,
     'momentum_std': 0.0,
     'momentum_mean_gripper': 0.0,
@@ -32,11 +31,7 @@ RECOMMENDED_PLANNER = {
 }
 """What the simulator's small models are planned with: cheap enough for two CPU cores.
 
-The hand passes over cup and box at ``clearance_height``. Closing on an object ends where the
-object begins, so that all commands beyond that have one energy, and their mean is about 0.6;
-without an object between the fingers the best change is at most the goal's closedness, 0.38
-around a box.
-``gripper_deadband`` tells one from the other: fingers do not close before they are in place.
+The hand passes over cup and box at ``clearance_height``.
 """
 
 SIMULATOR_SETTINGS: Mapping[str, Any] = {
