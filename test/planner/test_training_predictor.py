@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,14 @@ from vjepa_planner.networks import (
     load_networks,
 )
 from vjepa_planner.training.export import export_model
+from vjepa_planner.training.features import Features
 from vjepa_planner.training.loop import Intervals
 from vjepa_planner.training.losses import normalise
+from vjepa_planner.training.processes import Processes
 from vjepa_planner.training.run import read_log
 from vjepa_planner.training.train_predictor import (
     PredictorObjective,
+    PredictorStage,
     PredictorTrainingConfig,
     simulator_config,
     train_predictor,
@@ -255,6 +259,38 @@ def test_episodes_that_cannot_be_trained_on_are_refused(
     networks = make_networks(size=64)
     with pytest.raises(InvalidInputError, match=r'images of \(64, 64\) px.* have \(32, 32\)'):
         next(train_predictor(tiny_episodes, *networks, CONFIG, tmp_path))
+
+
+def test_windows_in_which_the_gripper_is_asked_to_move_are_drawn_as_often_as_wanted() -> None:
+    commands = np.full((20, 8), np.nan, np.float32)
+    commands[[3, 11], [0, 5]] = [0.9, -0.5]
+    commands[7, 2] = 0.1  # hardly
+    commands[19, 4] = 0.9  # held out
+    states = np.zeros((20, 8, 7), np.float32)
+    states[..., 0] = np.arange(20)[:, None]
+    states[..., 1] = np.arange(8)
+    episodes = Episodes(
+        images=np.zeros((20, 8, 32, 32, 3), np.uint8),
+        states=states,
+        seeds=np.arange(20),
+        gripper_commands=commands,
+    )
+
+    def drawn(share: float) -> list[tuple[int, int]]:
+        config = simulator_config(steps=1, batch_size=400, gripper_share=share)
+        features = Features(np.zeros((1, 20, 8, 4, 32), np.float16))
+        predictor = make_networks()[1]
+        stage = PredictorStage(episodes, features, predictor, config, Processes())
+        _, _, seen = stage.draw(SimpleNamespace(rng=np.random.default_rng(0)))
+        return [(int(row), int(start)) for row, start in seen[:, 0, :2]]
+
+    moving = {(3, 0), (11, 4), (11, 5)}  # windows of 3 frames
+    assert set(drawn(1.0)) == moving
+    assert 0.4 < np.mean([window in moving for window in drawn(0.5)]) < 0.65
+    assert np.mean([window in moving for window in drawn(0.0)]) < 0.1
+    commands[:] = np.nan
+    with pytest.raises(InvalidInputError, match=r'--gripper-share 0'):
+        drawn(0.5)
 
 
 @pytest.mark.parametrize(

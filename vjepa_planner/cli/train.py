@@ -214,9 +214,9 @@ def _predictor_config(
     )
 
     if options.recipe == SIMULATOR:
-        return simulator_config(**_optimiser(options), **given(options, 'frames'))
+        return simulator_config(**_optimiser(options), **given(options, 'frames', 'gripper_share'))
     frames = options.frames or max(3, min(_FRAMES['predictor'], episodes.images.shape[1]))
-    settings = _optimiser(options)
+    settings = _optimiser(options) | given(options, 'gripper_share')
     if start.loaded:
         settings.setdefault('learning_rate', _FINE_TUNING * PredictorTrainingConfig.learning_rate)
     return PredictorTrainingConfig(**settings, frames=frames)

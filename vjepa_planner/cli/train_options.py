@@ -97,6 +97,13 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
         help='of a window (default: 8, as published, or what the episodes have; simulator: 3)',
     )
     parser.add_argument(
+        '--gripper-share',
+        type=float,
+        metavar='SHARE',
+        help='share of the windows drawn among those in which the gripper is asked to move, for '
+        'episodes with few grasps (default: 0, as published; simulator: 0.4)',
+    )
+    parser.add_argument(
         '--memory',
         type=float,
         default=4.0,

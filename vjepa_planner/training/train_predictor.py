@@ -30,6 +30,7 @@ from vjepa_planner.training.run import autocast, OptimiserConfig, TrainingRun
 
 _VALIDATION_WINDOWS = 128
 _VALIDATION_BATCH = 16  # of them at once
+_GRIPPER_MOVES = 0.3  # change of closedness from which the gripper is taken to be asked to move
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class PredictorTrainingConfig(OptimiserConfig):
         rollout_weight: Weight of the rollout term.
         rollout_loss: ``'all'`` predictions of the rollout count, as published, or the ``'last'``.
         color_copies: Times that every frame is encoded once more with random colours.
+        gripper_share: Share of the windows that is drawn among those in which the gripper is asked
+            to move. What stops the fingers is seen there, and in few of all windows.
     """
 
     steps: int = 10_000
@@ -53,6 +56,7 @@ class PredictorTrainingConfig(OptimiserConfig):
     rollout_weight: float = 1.0
     rollout_loss: str = 'all'
     color_copies: int = 0
+    gripper_share: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -65,6 +69,10 @@ class PredictorTrainingConfig(OptimiserConfig):
         if self.rollout_loss not in ('all', 'last'):
             raise InvalidInputError(
                 f"rollout_loss must be 'all' or 'last', got {self.rollout_loss!r}."
+            )
+        if not 0.0 <= self.gripper_share <= 1.0:
+            raise InvalidInputError(
+                f'gripper_share must be between 0 and 1, got {self.gripper_share}.'
             )
 
 
@@ -82,6 +90,7 @@ def simulator_config(**changes: Any) -> PredictorTrainingConfig:  # noqa: ANN401
         'frames': 3,
         'rollout_loss': 'last',
         'color_copies': 1,
+        'gripper_share': 0.4,
     }
     return PredictorTrainingConfig(**{**recipe, **changes})
 
@@ -158,12 +167,15 @@ class PredictorStage(Stage):
         self._episodes, self._features, self._config = episodes, features, config
         self._processes = processes
         self._split = split_episodes(episodes)
+        self._gripper_windows = self._find_gripper_windows() if config.gripper_share else None
         self.objective = PredictorObjective(predictor, config).to(processes.device)
 
     def draw(self, run: TrainingRun) -> tuple[Tensor, Tensor, Tensor]:
         """Draw windows."""
         size = self._config.batch_size
         windows = self._choose(self._split.training, size, run.rng)
+        if self._gripper_windows is not None:
+            windows = self._with_gripper_windows(windows, self._gripper_windows, run.rng)
         return self._load(windows.part(self._processes.part(size)))
 
     def _choose(
@@ -172,6 +184,34 @@ class PredictorStage(Stage):
         row = rng.choice(rows, size)
         start = rng.integers(self._episodes.states.shape[1] - self._config.frames + 1, size=size)
         return _Windows(int(rng.integers(len(self._features.array))), row, start)
+
+    def _find_gripper_windows(self) -> npt.NDArray[np.int64]:
+        """Return episode and first frame (K, 2) of where the gripper is asked to move."""
+        rows = self._split.training
+        transitions = self._episodes.states.shape[1] - 1
+        frames = np.broadcast_to(np.arange(transitions), (len(rows), transitions))
+        moves = np.abs(self._episodes.actions(rows, frames)[..., 6]) >= _GRIPPER_MOVES
+        within = np.lib.stride_tricks.sliding_window_view(moves, self._config.frames - 1, axis=1)
+        row, start = np.nonzero(within.any(axis=2))
+        if not len(row):
+            raise InvalidInputError(
+                f'gripper_share is {self._config.gripper_share}, but in no episode is the gripper '
+                f'asked to change its closedness by {_GRIPPER_MOVES} or more. Set it to 0 '
+                '(--gripper-share 0).'
+            )
+        return np.stack([rows[row], start], axis=1)
+
+    def _with_gripper_windows(
+        self, windows: _Windows, among: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> _Windows:
+        """Return the windows with their share replaced by others of these (K, 2)."""
+        drawn = among[rng.integers(len(among), size=len(windows.row))]
+        replaced = rng.random(len(windows.row)) < self._config.gripper_share
+        return _Windows(
+            windows.copy,
+            np.where(replaced, drawn[:, 0], windows.row),
+            np.where(replaced, drawn[:, 1], windows.start),
+        )
 
     def _load(self, windows: _Windows) -> tuple[Tensor, Tensor, Tensor]:
         """Return embeddings (B, T, N, D), actions (B, T - 1, 7), states (B, T, 7)."""
