@@ -37,6 +37,13 @@ IMPROVEMENT = 0.1
 GRIP = 0.4
 """Smallest change of closedness tried: fingers that do less may touch an object, not hold it."""
 
+TRUST = 0.5
+"""Share of a sideways displacement within the alignment that the hand makes.
+
+That the hand is over the place is the outcome of the last plan, and how far it seems off is that
+of this one: two measurements of about the same error, of which this is the mean.
+"""
+
 _CHANGES = 7  # of closedness that are tried, in either direction
 _SIDEWAYS = slice(0, 2)
 _TRANSLATION = slice(0, 3)
@@ -66,16 +73,23 @@ def plan_from_above(
         return planner.plan(evaluate, rng)
 
     place = _place(planner, evaluate, rng)
-    reach = np.abs(place.actions[0, _TRANSLATION])
-    if reach[_SIDEWAYS].max() > config.alignment:
-        actions = above(place.actions, height, config.clearance_height, config.max_translation)
-        energy = final_energy(evaluate, actions)
-        return replace(place, actions=actions, energy=energy, evaluations=place.evaluations + 1)
-    if reach.max() > _AT_LIMIT * config.max_translation:
-        return place
-    if config.max_gripper_delta < GRIP:
-        return place
-    return _fingers(evaluate, place, config.max_gripper_delta)
+    actions = place.actions.copy()
+    reach = np.abs(actions[0, _TRANSLATION])
+    is_over = reach[_SIDEWAYS].max() <= config.alignment
+    if is_over:
+        actions[0, _SIDEWAYS] *= TRUST
+    else:
+        actions = above(actions, height, config.clearance_height, config.max_translation)
+    place = replace(
+        place,
+        actions=actions,
+        energy=final_energy(evaluate, actions),
+        evaluations=place.evaluations + 1,
+    )
+    arrives = reach.max() <= _AT_LIMIT * config.max_translation
+    if is_over and arrives and config.max_gripper_delta >= GRIP:
+        return _fingers(evaluate, place, config.max_gripper_delta)
+    return place
 
 
 def above(actions: Actions, height: float, clearance: float, limit: float) -> Actions:

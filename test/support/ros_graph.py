@@ -86,13 +86,15 @@ class Graph:
             end(self._running.pop(0))
 
     def close(self) -> None:
-        """End everything."""
-        self.end()
-        self._stop.set()
-        if hasattr(self, 'observer'):
-            self._thread.join()
-            self._executor.shutdown()
-            self.observer.destroy_node()
+        """End everything, so that the next test begins with nothing, whatever happens here."""
+        try:
+            self.end()
+        finally:
+            self._stop.set()
+            if hasattr(self, 'observer'):
+                self._thread.join()
+                self._executor.shutdown()
+                self.observer.destroy_node()
             rclpy.try_shutdown()
 
     def _spin(self) -> None:
