@@ -31,11 +31,11 @@ from vjepa_planner.types import ACTION_DIM
 
 Actions = npt.NDArray[np.float64]
 
-IMPROVEMENT = 0.1
-"""Share of the energy by which an action has to promise less than staying does."""
+IMPROVEMENT = 0.002
+"""Energy by which an action has to promise less than staying does."""
 
-GRIP = 0.4
-"""Smallest change of closedness tried: fingers that do less may touch an object, not hold it."""
+GRIP = 0.6
+"""Smallest closing that is executed: fingers told less may touch an object and not hold it."""
 
 TRUST = 0.5
 """Share of a sideways displacement within the alignment that the hand makes.
@@ -44,7 +44,10 @@ That the hand is over the place is the outcome of the last plan, and how far it 
 of this one: two measurements of about the same error, of which this is the mean.
 """
 
-_CHANGES = 7  # of closedness that are tried, in either direction
+_LOOK = 0.01  # [m] above the clearance height from which the hand comes to it, and looks again
+_CLOSINGS = np.linspace(0.1, 1.0, 10)  # changes of closedness that are compared
+_OPENINGS = -np.linspace(0.4, 1.0, 7)
+_OPEN = 0.05  # closedness below which there is nothing to open
 _SIDEWAYS = slice(0, 2)
 _TRANSLATION = slice(0, 3)
 _UP = 2
@@ -53,7 +56,7 @@ _AT_LIMIT = 0.95  # of the largest displacement: the place is farther than one a
 
 
 def plan_from_above(
-    planner: Planner, evaluate: Evaluate, height: float, rng: np.random.Generator
+    planner: Planner, evaluate: Evaluate, state: npt.NDArray[np.float64], rng: np.random.Generator
 ) -> PlannerResult:
     """Search a plan that keeps to the clearance height of the planner's configuration.
 
@@ -62,7 +65,7 @@ def plan_from_above(
     Args:
         planner: Searches.
         evaluate: Maps actions (S, T, 7) to energies (S,).
-        height: Of the hand now, in the base frame [m].
+        state: Of the hand now, shape (7,); its height and closedness are used.
         rng: The only source of randomness.
 
     Raises:
@@ -74,11 +77,12 @@ def plan_from_above(
 
     place = _place(planner, evaluate, rng)
     actions = place.actions.copy()
-    reach = np.abs(actions[0, _TRANSLATION])
+    height, reach = state[_UP], np.abs(actions[0, _TRANSLATION])
     is_over = reach[_SIDEWAYS].max() <= config.alignment
     if is_over:
         actions[0, _SIDEWAYS] *= TRUST
-    else:
+    goes_down = is_over and height <= config.clearance_height + _LOOK
+    if not goes_down:
         actions = above(actions, height, config.clearance_height, config.max_translation)
     place = replace(
         place,
@@ -87,8 +91,8 @@ def plan_from_above(
         evaluations=place.evaluations + 1,
     )
     arrives = reach.max() <= _AT_LIMIT * config.max_translation
-    if is_over and arrives and config.max_gripper_delta >= GRIP:
-        return _fingers(evaluate, place, config.max_gripper_delta)
+    if goes_down and arrives:
+        return _fingers(evaluate, place, state[_GRIPPER], config.max_gripper_delta)
     return place
 
 
@@ -124,21 +128,32 @@ def _place(planner: Planner, evaluate: Evaluate, rng: np.random.Generator) -> Pl
     )
 
 
-def _fingers(evaluate: Evaluate, place: PlannerResult, max_change: float) -> PlannerResult:
-    """Choose what the gripper does at the place; it may stay as it is."""
-    closing = np.linspace(GRIP, max_change, _CHANGES)
-    changes = np.concatenate([closing, -closing])
+def _fingers(
+    evaluate: Evaluate, place: PlannerResult, closedness: float, max_change: float
+) -> PlannerResult:
+    """Choose what the gripper does at the place; it may stay as it is.
+
+    An object stops fingers before they are as closed as they are told. Models see the closing
+    better than the stopping, so that the change which leads to the goal image is the one up to the
+    object. It is executed with no less than what holds.
+    """
+    openings = _OPENINGS if closedness > _OPEN else _OPENINGS[:0]
+    changes = np.concatenate([_CLOSINGS, openings])
+    changes = changes[np.abs(changes) <= max_change]
+    if not len(changes):
+        return place
     options = np.repeat(place.actions[None], len(changes), axis=0)
     options[:, 0, _GRIPPER] = changes
     energies = checked_energies(evaluate, options)
     best = int(np.argmin(energies))
-    found = replace(
-        place, actions=options[best], energy=float(energies[best]), evaluations=len(options)
-    )
+    actions = options[best]
+    if changes[best] > 0.0:
+        actions[0, _GRIPPER] = min(max(changes[best], GRIP), max_change)
+    found = replace(place, actions=actions, energy=float(energies[best]), evaluations=len(options))
     return _if_better(found, than=place)
 
 
 def _if_better(found: PlannerResult, than: PlannerResult) -> PlannerResult:
     """Return what was found, or the other result unless it promises clearly less."""
-    chosen = found if found.energy < (1.0 - IMPROVEMENT) * than.energy else than
+    chosen = found if found.energy < than.energy - IMPROVEMENT else than
     return replace(chosen, evaluations=found.evaluations + than.evaluations)

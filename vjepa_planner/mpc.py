@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vjepa_planner.approach import plan_from_above
-from vjepa_planner.types import FloatArray, Goal, Image, Observation, Plan
+from vjepa_planner.types import ACTION_DIM, FloatArray, Goal, Image, Observation, Plan
 
 if TYPE_CHECKING:
     from vjepa_planner.planners import Planner
     from vjepa_planner.world_model import WorldModel
 
 GOAL_CACHE_SIZE = 16
-_HEIGHT = 2  # in the state
 
 
 class ModelPredictiveController:
@@ -56,12 +55,14 @@ class ModelPredictiveController:
         context = self._embedding_of_observation(observation)
         goal_embedding = self._embedding_of_goal(goal)
 
-        def evaluate(actions: npt.NDArray[np.float64]) -> FloatArray:
-            return self.world_model.candidate_energies(
-                context, observation.state, actions, goal_embedding
-            )
+        target = goal_embedding
+        if self.planner.config.clearance_height:
+            target = goal_embedding - self._disturbance(context, observation)
 
-        result = plan_from_above(self.planner, evaluate, observation.state[_HEIGHT], self._rng)
+        def evaluate(actions: npt.NDArray[np.float64]) -> FloatArray:
+            return self.world_model.candidate_energies(context, observation.state, actions, target)
+
+        result = plan_from_above(self.planner, evaluate, observation.state, self._rng)
         return Plan(
             actions=result.actions,
             energy=result.energy,
@@ -72,6 +73,11 @@ class ModelPredictiveController:
             goal_id=goal.goal_id,
             iteration_energies=result.iteration_energies,
         )
+
+    def _disturbance(self, context: FloatArray, observation: Observation) -> FloatArray:
+        stay = np.zeros((1, self.planner.config.horizon, ACTION_DIM))
+        predicted, _ = self.world_model.rollout(context, observation.state, stay)
+        return np.asarray(context - predicted[0, -1])
 
     def _embedding_of_observation(self, observation: Observation) -> FloatArray:
         if observation.embedding is not None:
