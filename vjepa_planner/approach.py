@@ -37,13 +37,6 @@ IMPROVEMENT = 0.002
 GRIP = 0.6
 """Smallest closing that is executed: fingers told less may touch an object and not hold it."""
 
-TRUST = 0.5
-"""Share of a sideways displacement within the alignment that the hand makes.
-
-That the hand is over the place is the outcome of the last plan, and how far it seems off is that
-of this one: two measurements of about the same error, of which this is the mean.
-"""
-
 _LOOK = 0.01  # [m] above the clearance height from which the hand comes to it, and looks again
 _CLOSINGS = np.linspace(0.1, 1.0, 10)  # changes of closedness that are compared
 _OPENINGS = -np.linspace(0.4, 1.0, 7)
@@ -79,8 +72,6 @@ def plan_from_above(
     actions = place.actions.copy()
     height, reach = state[_UP], np.abs(actions[0, _TRANSLATION])
     is_over = reach[_SIDEWAYS].max() <= config.alignment
-    if is_over:
-        actions[0, _SIDEWAYS] *= TRUST
     goes_down = is_over and height <= config.clearance_height + _LOOK
     if not goes_down:
         actions = above(actions, height, config.clearance_height, config.max_translation)

@@ -57,7 +57,8 @@ class ModelPredictiveController:
 
         target = goal_embedding
         if self.planner.config.clearance_height:
-            target = goal_embedding - self._disturbance(context, observation)
+            # Millimetres and fingers count there, and differ by less than the predictor's errors.
+            target = goal_embedding - self._error_of_staying(context, observation)
 
         def evaluate(actions: npt.NDArray[np.float64]) -> FloatArray:
             return self.world_model.candidate_energies(context, observation.state, actions, target)
@@ -74,7 +75,13 @@ class ModelPredictiveController:
             iteration_energies=result.iteration_energies,
         )
 
-    def _disturbance(self, context: FloatArray, observation: Observation) -> FloatArray:
+    def _error_of_staying(self, context: FloatArray, observation: Observation) -> FloatArray:
+        """Return what the prediction for no motion lacks of the present embedding.
+
+        It is added to every prediction, or, what is the same for an energy, taken from the goal:
+        the disturbance estimate of offset-free model-predictive control (Pannocchia and Rawlings,
+        AIChE Journal 49(2), 2003), with a constant output disturbance.
+        """
         stay = np.zeros((1, self.planner.config.horizon, ACTION_DIM))
         predicted, _ = self.world_model.rollout(context, observation.state, stay)
         return np.asarray(context - predicted[0, -1])
