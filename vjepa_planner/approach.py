@@ -15,7 +15,7 @@ energy *at one height* is where the hand hides the place from the camera, centim
 What is found has to promise clearly less energy than staying, and else nothing moves: predictions
 are not exact, and a hand that follows their noise pushes about what it has put in order.
 
-Nothing here looks at anything but the energy and the height of the hand.
+Nothing here looks at anything but the energy, the height of the hand and whether it is open.
 """
 
 from __future__ import annotations

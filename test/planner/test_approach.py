@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vjepa_planner.approach import above, GRIP, plan_from_above
+from vjepa_planner.approach import above, GRIP, IMPROVEMENT, plan_from_above
 from vjepa_planner.planners import make_planner, Planner
 
 CLEARANCE, ALIGNMENT = 0.11, 0.012
@@ -27,10 +27,16 @@ def make_cem(clearance_height: float) -> Planner:
 
 
 class Hand:
-    """Position and closedness, and how far they are from a goal."""
+    """Position and closedness, how far they are from a goal, and what stops the fingers."""
 
-    def __init__(self, state: tuple[float, ...], goal: tuple[float, ...]) -> None:
-        self.state, self.goal = np.array(state), np.array(goal)
+    def __init__(
+        self, state: tuple[float, ...], goal: tuple[float, ...], stop: float = 1.0
+    ) -> None:
+        self.state, self.goal, self.stop = np.array(state), np.array(goal), stop
+
+    @property
+    def full(self) -> np.ndarray:
+        return np.array([*self.state[:3], np.pi, 0.0, 0.0, self.state[3]])
 
     def energies(self, actions: np.ndarray) -> np.ndarray:
         return self.distances(actions) @ [1.0, 1.0, 1.0, 0.1]
@@ -39,9 +45,11 @@ class Hand:
         return np.abs(self.goal - self.state - actions[..., [0, 1, 2, 6]].sum(axis=1))
 
     def step(self, planner: Planner, seed: int) -> np.ndarray:
-        plan = plan_from_above(planner, self.energies, self.state[2], np.random.default_rng(seed))
-        assert plan.energy == pytest.approx(self.energies(plan.actions[None])[0])
+        plan = plan_from_above(planner, self.energies, self.full, np.random.default_rng(seed))
+        if plan.actions[0, 6] <= 0.0:
+            assert plan.energy == pytest.approx(self.energies(plan.actions[None])[0])
         self.state = self.state + plan.actions[0, [0, 1, 2, 6]]
+        self.state[3] = np.clip(self.state[3], 0.0, self.stop)
         return plan.actions[0]
 
 
@@ -57,7 +65,7 @@ class SeenFromTheSide(Hand):
 
 def test_without_a_clearance_height_it_is_the_planner_alone() -> None:
     planner, hand = make_cem(0.0), Hand((0.5, 0.0, 0.2, 0.0), (0.6, 0.1, 0.06, 0.2))
-    plan = plan_from_above(planner, hand.energies, 0.2, np.random.default_rng(0))
+    plan = plan_from_above(planner, hand.energies, hand.full, np.random.default_rng(0))
     alone = planner.plan(hand.energies, np.random.default_rng(0))
     np.testing.assert_array_equal(plan.actions, alone.actions)
     assert plan.evaluations == alone.evaluations
@@ -67,7 +75,8 @@ def test_without_a_clearance_height_it_is_the_planner_alone() -> None:
 def test_the_hand_goes_over_the_place_then_down_and_only_there_the_fingers_move(
     kind: type[Hand],
 ) -> None:
-    planner, hand = make_cem(CLEARANCE), kind((0.5, 0.0, 0.2, 0.0), (0.6, 0.1, 0.06, 0.5))
+    hand = kind((0.5, 0.0, 0.2, 0.0), (0.6, 0.1, 0.06, 0.2), stop=0.2)
+    planner = make_cem(CLEARANCE)
     for seed in range(8):
         before = hand.state
         action = hand.step(planner, seed)
@@ -78,14 +87,21 @@ def test_the_hand_goes_over_the_place_then_down_and_only_there_the_fingers_move(
         if hand.state[2] < CLEARANCE - 1e-9:
             assert np.abs(action[:2]).max() <= ALIGNMENT + 1e-9
     np.testing.assert_allclose(hand.state[:3], hand.goal[:3], atol=0.015)
-    assert hand.state[3] == pytest.approx(0.5, abs=0.1)
+    assert hand.state[3] == pytest.approx(0.2)
 
 
-def test_fingers_do_not_move_by_less_than_what_holds_an_object() -> None:
-    planner, hand = make_cem(CLEARANCE), Hand((0.6, 0.1, 0.06, 0.0), (0.6, 0.1, 0.06, 0.1))
-    assert hand.step(planner, 0)[6] == 0.0
-    hand = Hand((0.6, 0.1, 0.06, 0.0), (0.6, 0.1, 0.06, 0.3))
-    assert hand.step(planner, 0)[6] == pytest.approx(GRIP)
+def test_fingers_close_on_an_object_by_no_less_than_what_holds_it() -> None:
+    hand = Hand((0.6, 0.1, 0.06, 0.0), (0.6, 0.1, 0.06, 0.1), stop=0.1)
+    assert hand.step(make_cem(CLEARANCE), 0)[6] == pytest.approx(GRIP)
+    assert hand.state[3] == pytest.approx(0.1)
+    assert hand.step(make_cem(CLEARANCE), 1)[6] == 0.0
+
+
+def test_fingers_open_by_what_leads_to_the_goal_unless_they_are_open() -> None:
+    planner = make_cem(CLEARANCE)
+    assert Hand((0.6, 0.1, 0.06, 0.5), (0.6, 0.1, 0.06, 0.0)).step(planner, 0)[6] < -0.4
+    beyond = Hand((0.6, 0.1, 0.06, 0.0), (0.6, 0.1, 0.06, -0.5))  # as a predictor may have it
+    assert beyond.step(planner, 0)[6] == 0.0
 
 
 def test_over_the_place_the_hand_goes_straight_down_though_at_its_height_it_would_hide_it() -> (
@@ -100,11 +116,19 @@ def test_over_the_place_the_hand_goes_straight_down_though_at_its_height_it_woul
     assert np.abs(action[:2]).max() <= ALIGNMENT
 
 
-def test_a_place_farther_down_than_one_action_is_not_where_the_fingers_move_yet() -> None:
-    hand = Hand((0.6, 0.1, 0.2, 0.0), (0.6, 0.1, 0.06, 0.5))
+def test_from_high_up_the_hand_stops_at_the_clearance_height_and_looks_again() -> None:
+    hand = Hand((0.6, 0.1, 0.15, 0.0), (0.6, 0.1, 0.1, 0.5))
     planner = make_cem(CLEARANCE)
     assert hand.step(planner, 0)[6] == 0.0
-    assert hand.step(planner, 1)[6] > 0.3
+    assert hand.state[2] == pytest.approx(CLEARANCE)
+    assert hand.step(planner, 1)[6] >= GRIP
+
+
+def test_a_place_farther_down_than_one_action_is_not_where_the_fingers_move_yet() -> None:
+    hand = Hand((0.6, 0.1, 0.11, 0.0), (0.6, 0.1, 0.03, 0.5))
+    planner = make_cem(CLEARANCE)
+    assert hand.step(planner, 0)[6] == 0.0
+    assert hand.step(planner, 1)[6] >= GRIP
 
 
 def test_from_a_low_place_the_hand_rises_before_it_moves_far_and_keeps_what_it_holds() -> None:
@@ -118,9 +142,9 @@ def test_what_promises_hardly_less_than_staying_moves_nothing() -> None:
     hand = Hand((0.6, 0.1, 0.06, 0.2), (0.6, 0.1, 0.07, 0.3))
 
     def energies(actions: np.ndarray) -> np.ndarray:
-        return 0.5 + hand.energies(actions)
+        return 0.9 * IMPROVEMENT / 0.02 * hand.energies(actions)  # 0.02 is what there is to gain
 
-    plan = plan_from_above(make_cem(CLEARANCE), energies, 0.06, np.random.default_rng(0))
+    plan = plan_from_above(make_cem(CLEARANCE), energies, hand.full, np.random.default_rng(0))
     np.testing.assert_array_equal(plan.actions, np.zeros((1, 7)))
     assert plan.energy == pytest.approx(energies(np.zeros((1, 1, 7)))[0])
 

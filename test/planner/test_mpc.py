@@ -88,6 +88,26 @@ def test_planning_lowers_the_energy_that_the_model_predicts(world_model: WorldMo
     assert plan.energy < 0.5 * standing_still
 
 
+def test_with_a_clearance_height_predictions_are_corrected_by_the_error_of_staying(
+    world_model: WorldModel,
+) -> None:
+    now = world_model.encode(an_image(1)[None])[0]
+    planner = make_planner('cem', **SETTINGS | {'clearance_height': 0.1})
+    controller = ModelPredictiveController(world_model, planner)
+    at_goal = controller.plan(observe(), Goal(image=an_image(1)))
+    np.testing.assert_array_equal(at_goal.actions, np.zeros((2, 7)))  # whatever it predicts
+    assert at_goal.energy == pytest.approx(0.0, abs=1e-5)
+
+    plan = controller.plan(observe(), Goal(image=an_image(2)))
+    stay, moved = (
+        world_model.rollout(now, STATE, actions[None])[0][0, -1]
+        for actions in (np.zeros((2, 7)), plan.actions)
+    )
+    goal = world_model.encode(an_image(2)[None])[0]
+    expected = np.abs(now + moved - stay - goal).mean()
+    assert plan.energy == pytest.approx(expected, abs=1e-5)
+
+
 def test_equal_seeds_give_equal_plans_one_after_the_other(world_model: WorldModel) -> None:
     goal = Goal(image=an_image(2))
 
