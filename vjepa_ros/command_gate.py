@@ -36,6 +36,7 @@ from vjepa_ros.trajectory import Trajectory
 
 State = npt.NDArray[np.float64]
 
+_FELT = 0.03  # change of closedness
 _SECOND = 1_000_000_000  # [ns]
 LONGEST_TICK = _SECOND // 20
 """A motion advances by at most this, however late a tick comes [ns]."""
@@ -174,7 +175,7 @@ class CommandGate:
             self.refuse(str(error), step.stamp)
             return False
         self._go(measured, Pose(target[:3], geometry.euler_to_quaternion_xyzw(target[3:6])))
-        self._grip = float(target[6]), float(target[6] - step.state[6])
+        self._grip = float(target[6]), _asked_of_gripper(step, float(target[6]))
         self.accepted += 1
         self.plan_stamp, self.goal_id = step.stamp, step.goal_id
         self.state, self.reason, self.settled = GateState.EXECUTING, cuts, None
@@ -394,3 +395,13 @@ class CommandGate:
 
     def _at_rest(self, now: int) -> bool:
         return self._arm.at_rest(now, self.config.state_max_age)
+
+
+def _asked_of_gripper(step: PlannedStep, closedness: float) -> float:
+    """Return the change of closedness that a step asks for, 0 if hardly any of it can happen.
+
+    Asked, not possible: fingers around a wide object are nearly open, and to open them all the way
+    is a small change, though no small wish.
+    """
+    possible = closedness - step.state[6]
+    return float(step.action[6]) if abs(possible) > _FELT else float(possible)

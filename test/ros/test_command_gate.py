@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -365,6 +366,19 @@ def test_the_gripper_moves_when_the_arm_has_arrived_and_completes_the_motion(arm
     assert arm.gate.state is GateState.IDLE
     assert arm.gate.settled > closed
     assert len(arm.hand.moves) == 1
+
+
+@pytest.mark.parametrize(('closedness', 'told'), [(0.15, [(0.0, -0.8)]), (0.0, [])])
+def test_fingers_around_a_wide_object_are_told_how_much_they_were_asked_to_open(
+    arm: Arm, closedness: float, told: list[tuple[float, float]]
+) -> None:
+    change = action(0.03, 0.0, 0.0)
+    change[6] = -0.8
+    step = arm.step(change)
+    around = np.array([*step.state[:6], closedness])
+    assert arm.gate.submit(replace(step, state=around), arm.now)
+    arm.run(2.0)
+    assert arm.hand.moves == told
 
 
 def test_a_hold_before_arrival_takes_the_gripper_action_back(arm: Arm) -> None:
