@@ -28,7 +28,7 @@ RECOMMENDED_PLANNER = {
     'momentum_mean_gripper': 0.0,
     'momentum_std_gripper': 0.0,
     'clearance_height': 0.11,
-    'alignment': 0.02,
+    'alignment': 0.01,
 }
 """What the simulator's small models are planned with: cheap enough for two CPU cores.
 
