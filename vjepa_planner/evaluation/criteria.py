@@ -59,7 +59,7 @@ def is_standing(simulation: FrankaSimulation, name: str) -> bool:
     """Return whether an object stands on the table, upright and at rest."""
     objects = simulation.objects
     return (
-        abs(objects.position(name)[2] - REST_HEIGHT[name]) < STANDING_HEIGHT
+        bool(abs(objects.position(name)[2] - REST_HEIGHT[name]) < STANDING_HEIGHT)
         and objects.tilt(name) < STANDING_TILT
         and objects.speed(name) < STANDING_SPEED
     )
