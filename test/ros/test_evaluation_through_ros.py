@@ -37,11 +37,16 @@ from vjepa_ros.evaluation.episode_log import EpisodeLog
 from vjepa_ros.evaluation.run import temporary_folder
 from vjepa_ros.simulator_node import SimulatorNode
 
-SEED, EPISODES = 810_003, 2  # the shipped model succeeds in the first and fails in the second
+SEED, EPISODES = 810_006, 2  # with short steps, the first goal is in reach and the second is not
 LOOKS = ('colors', 'lights', 'camera')
 ARGUMENTS = ('eval', '--episodes', str(EPISODES), '--seed', str(SEED), '--vary', ','.join(LOOKS))
 # Fewer candidates than recommended: quicker, and as good as that on these two.
-PLANNER = ('--backend', 'onnxruntime', '--set', 'num_samples=32', '--set', 'num_iterations=3')
+SETTINGS = {'num_samples': 32, 'num_iterations': 3, 'max_translation': 0.013}
+PLANNER = (
+    '--backend',
+    'onnxruntime',
+    *(word for name, value in SETTINGS.items() for word in ('--set', f'{name}={value}')),
+)
 END_TO_END = pytest.mark.timeout(600)  # about 40 s on an idle computer
 TIMEOUT = 400.0  # [s] for a process
 

@@ -173,7 +173,7 @@ def test_a_goal_that_does_not_fit_is_refused_and_the_old_one_stays(
 
 
 def test_planner_settings_are_the_recommended_ones_and_can_be_changed(planner) -> None:
-    node = planner.graph._running[0][1][0]
+    node = planner.graph._running[0][0].node
     assert node.get_parameter('planner.num_samples').value == 16
     assert node.get_parameter('planner.num_iterations').value == 2
     assert node.set_parameters([Parameter('planner.num_iterations', value=5)])[0].successful
@@ -199,7 +199,7 @@ def test_a_withdrawn_goal_is_pursued_no_longer(planner) -> None:
 
 
 def test_a_seed_that_is_set_lets_the_randomness_begin_anew(planner) -> None:
-    node = planner.graph._running[0][1][0]
+    node = planner.graph._running[0][0].node
     planner.set_goal()
     plans = []
     for seed in (5, 6, 5):
