@@ -22,7 +22,8 @@ from vjepa_planner.errors import VjepaPlannerError
 from vjepa_ros.node import VjepaNode
 
 _DESTROYED_TIMER = 'timer argument is null'
-_LATENCY = 0.2  # [s] at most until an end is noticed
+_LATENCY = 0.2  # [s] at most until an executor with nothing to do notices its end
+_LOOK_PERIOD = 0.02  # [s] after which a signal is noticed
 _LAST_WORD = 0.5  # [s] at most for the last messages to arrive
 
 
@@ -37,10 +38,11 @@ def run(make_nodes: Callable[[], Sequence[VjepaNode]]) -> int:
             opposite one. It may raise a VjepaPlannerError, and so may they: that ends the process
             with that one line and exit code 1.
     """
-    stop, spinning = threading.Event(), False
+    stop, spinning = False, False
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        nonlocal stop
+        stop = True  # no threading.Event: to set one here may wait for the thread that is here
         if not spinning:  # a large model takes a while to load
             raise KeyboardInterrupt
 
@@ -52,10 +54,11 @@ def run(make_nodes: Callable[[], Sequence[VjepaNode]]) -> int:
         for node in reversed(nodes):
             node.begin()
         spinning = True
-        spun = [SpunNode(node, on_error=stop.set) for node in nodes]
-        while not stop.wait(_LATENCY) and rclpy.ok():
+        spun = [SpunNode(node) for node in nodes]
+        while not (stop or any(one.failed for one in spun)) and rclpy.ok():
             if all(node.is_finalized for node in nodes):
                 break
+            time.sleep(_LOOK_PERIOD)
         end(spun)
     except KeyboardInterrupt:
         pass
@@ -75,30 +78,31 @@ class SpunNode:
     images a second four nodes in one such executor took 7 of 720 as far as a command.
     """
 
-    def __init__(self, node: VjepaNode, on_error: Callable[[], None]) -> None:
-        """Spin a node.
-
-        Args:
-            node: It says how many threads its callbacks need.
-            on_error: Called when a callback has raised, which ends the spinning.
-        """
+    def __init__(self, node: VjepaNode) -> None:
+        """Spin a node; it says how many threads its callbacks need."""
         self.node = node
         self._executor = (
             SingleThreadedExecutor() if node.threads == 1 else _WaitingExecutor(node.threads)
         )
         self._executor.add_node(node)
-        self._on_error, self._error = on_error, None
+        self._error: Exception | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._spin, name=node.get_name())
         self._thread.start()
 
-    def stop(self) -> None:
-        """Take no more callbacks; those that wait for something go on."""
+    @property
+    def failed(self) -> bool:
+        """Whether a callback has raised, which ended the spinning."""
+        return self._error is not None
+
+    def close(self) -> None:
+        """Take no more callbacks, and close the node; callbacks that wait for something go on."""
         self._stopped = True
         self._thread.join()
+        self.node.close()
 
     def finish(self) -> None:
-        """Let callbacks end, after :meth:`stop` and when the node has been closed.
+        """Let callbacks end, after :meth:`close`.
 
         Raises:
             Exception: What a callback raised that ended the spinning.
@@ -114,7 +118,6 @@ class SpunNode:
                 self._executor.spin_once(timeout_sec=_LATENCY)
         except Exception as error:  # raised again by who ends the node
             self._error = error
-            self._on_error()
 
 
 def end(spun: Sequence[SpunNode]) -> None:
@@ -123,10 +126,8 @@ def end(spun: Sequence[SpunNode]) -> None:
     Raises:
         Exception: What a callback raised that ended the spinning.
     """
-    for one in spun:
-        one.stop()
-    for one in spun:
-        one.node.close()
+    for one in spun:  # the commander is first, and waits for none of the others
+        one.close()
     try:
         for one in spun:
             one.finish()

@@ -78,7 +78,7 @@ class Graph:
         """Bring nodes up, as their executables do, and spin them until the test ends."""
         for node in reversed(nodes):
             node.begin()
-        self._running.append([SpunNode(node, on_error=lambda: None) for node in nodes])
+        self._running.append([SpunNode(node) for node in nodes])
 
     def end(self) -> None:
         """End the nodes under test as their processes do."""
