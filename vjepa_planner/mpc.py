@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from vjepa_planner.approach import plan_from_above
+from vjepa_planner.approach import is_closed, plan_from_above
 from vjepa_planner.types import ACTION_DIM, FloatArray, Goal, Image, Observation, Plan
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class ModelPredictiveController:
         self.planner = planner
         self._rng = np.random.default_rng(seed)
         self._goal_embeddings: OrderedDict[bytes, FloatArray] = OrderedDict()
+        self._pursued: tuple[str, bytes] | None = None
+        self._began_closed = False
 
     def plan(self, observation: Observation, goal: Goal) -> Plan:
         """Search the actions whose predicted outcome is closest to ``goal``.
@@ -63,7 +65,10 @@ class ModelPredictiveController:
         def evaluate(actions: npt.NDArray[np.float64]) -> FloatArray:
             return self.world_model.candidate_energies(context, observation.state, actions, target)
 
-        result = plan_from_above(self.planner, evaluate, observation.state, self._rng)
+        self._notice_new_goal(goal, goal_embedding, observation)
+        result = plan_from_above(
+            self.planner, evaluate, observation.state, self._rng, self._began_closed
+        )
         return Plan(
             actions=result.actions,
             energy=result.energy,
@@ -74,6 +79,15 @@ class ModelPredictiveController:
             goal_id=goal.goal_id,
             iteration_energies=result.iteration_energies,
         )
+
+    def _notice_new_goal(
+        self, goal: Goal, embedding: FloatArray, observation: Observation
+    ) -> None:
+        """Remember how the fingers were at the first look towards a goal."""
+        pursued = goal.goal_id, _digest(embedding)
+        if pursued != self._pursued:
+            self._pursued = pursued
+            self._began_closed = is_closed(float(observation.state[-1]))
 
     def _error_of_staying(self, context: FloatArray, observation: Observation) -> FloatArray:
         """Return what the prediction for no motion lacks of the present embedding.
@@ -110,7 +124,7 @@ class ModelPredictiveController:
         return embedding
 
 
-def _digest(image: Image) -> bytes:
-    content = hashlib.blake2b(repr(image.shape).encode())
-    content.update(np.ascontiguousarray(image).data)
+def _digest(array: Image | FloatArray) -> bytes:
+    content = hashlib.blake2b(repr(array.shape).encode())
+    content.update(np.ascontiguousarray(array).data)
     return content.digest()

@@ -285,10 +285,16 @@ class CommandGate:
             self._sent = target
         elif self._hand is not None and self._hand.busy:
             self._deadline = elapsed + self.config.settle_timeout  # the fingers may shake the arm
+        elif arrives and self._is_to_grip() and error > self.config.gripper_tolerance:
+            self.hold(f'something stopped the arm {error:.3f} m from its target: no gripper')
         elif arrives:
             self._arrive(now)
         elif elapsed > self._deadline:
             self.hold(f'the arm did not settle: it is {error:.3f} m from its target')
+
+    def _is_to_grip(self) -> bool:
+        """Return whether the gripper moves at the end of this motion."""
+        return bool(self._hand and self._grip and self._hand.wants(*self._grip))
 
     def _arrive(self, now: int) -> None:
         """Let the gripper move if that is still to be done; end the motion if not."""
@@ -330,9 +336,7 @@ class CommandGate:
         """Return whether a newer plan may replace the motion."""
         if self.config.mode != 'streaming':
             return False
-        if self._hand is None:
-            return True
-        return not (self._hand.busy or (self._grip and self._hand.wants(*self._grip)))
+        return not (self._is_to_grip() or (self._hand is not None and self._hand.busy))
 
     def _checked(self, step: PlannedStep, now: int) -> tuple[Pose, State, str]:
         """Return measured pose, target state and what was cut; raise why the plan is refused."""

@@ -75,6 +75,13 @@ class GateConfig(MotionLimits):
         minimum=0.001,
         maximum=0.2,
     )
+    gripper_tolerance: float = setting(
+        0.01,
+        'Distance to the target within which the gripper moves: farther, something is in the way '
+        '[m]',
+        minimum=0.001,
+        maximum=0.2,
+    )
     settle_timeout: float = setting(
         3.0,
         'Time to come to rest after the last interpolated target [s]',

@@ -6,7 +6,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vjepa_planner.approach import above, GRIP, IMPROVEMENT, plan_from_above
+from vjepa_planner.approach import (
+    above,
+    CLOSING,
+    GRIP,
+    IMPROVEMENT,
+    OPENING,
+    plan_from_above,
+    REVERSAL,
+)
 from vjepa_planner.planners import make_planner, Planner
 
 CLEARANCE, ALIGNMENT = 0.11, 0.012
@@ -44,8 +52,9 @@ class Hand:
     def distances(self, actions: np.ndarray) -> np.ndarray:
         return np.abs(self.goal - self.state - actions[..., [0, 1, 2, 6]].sum(axis=1))
 
-    def step(self, planner: Planner, seed: int) -> np.ndarray:
-        plan = plan_from_above(planner, self.energies, self.full, np.random.default_rng(seed))
+    def step(self, planner: Planner, seed: int, began_closed: bool | None = None) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        plan = plan_from_above(planner, self.energies, self.full, rng, began_closed)
         if plan.actions[0, 6] <= 0.0:
             assert plan.energy == pytest.approx(self.energies(plan.actions[None])[0])
         self.state = self.state + plan.actions[0, [0, 1, 2, 6]]
@@ -104,6 +113,37 @@ def test_fingers_open_by_what_leads_to_the_goal_unless_they_are_open() -> None:
     assert beyond.step(planner, 0)[6] == 0.0
 
 
+@pytest.mark.parametrize(('closedness', 'goal'), [(0.5, 0.0), (0.0, 0.5)])
+def test_fingers_take_back_what_they_did_for_a_goal_only_if_it_went_wrong(
+    closedness: float, goal: float
+) -> None:
+    planner = make_cem(CLEARANCE)
+    state, target = (0.6, 0.1, 0.06, closedness), (0.6, 0.1, 0.06, goal)
+    wanted = np.sign(goal - closedness)
+
+    def step(scale: float, began_closed: bool | None) -> float:
+        hand = Hand(state, target)
+        rng = np.random.default_rng(0)
+        gain = 0.1 * abs(goal - closedness)  # of the energy, by the fingers
+
+        def energies(actions: np.ndarray) -> np.ndarray:
+            return scale / gain * hand.energies(actions)
+
+        return plan_from_above(planner, energies, hand.full, rng, began_closed).actions[0, 6]
+
+    for as_it_is in (None, closedness > 0.0):
+        assert np.sign(step(0.5 * REVERSAL, as_it_is)) == wanted
+    assert step(0.5 * REVERSAL, closedness == 0.0) == 0.0
+    assert np.sign(step(2.0 * REVERSAL, closedness == 0.0)) == wanted
+
+
+def test_a_hand_that_holds_something_puts_it_down_a_little_beside_the_place() -> None:
+    planner = make_cem(CLEARANCE)
+    beside = (0.6, 0.12, 0.06)
+    assert Hand((0.6, 0.1, 0.11, 0.3), (*beside, 0.3)).step(planner, 0)[2] < -0.03
+    assert Hand((0.6, 0.1, 0.11, 0.0), (*beside, 0.0)).step(planner, 0)[2] > -0.01
+
+
 def test_over_the_place_the_hand_goes_straight_down_though_at_its_height_it_would_hide_it() -> (
     None
 ):
@@ -138,15 +178,32 @@ def test_from_a_low_place_the_hand_rises_before_it_moves_far_and_keeps_what_it_h
     assert action[6] == 0.0
 
 
-def test_what_promises_hardly_less_than_staying_moves_nothing() -> None:
-    hand = Hand((0.6, 0.1, 0.06, 0.2), (0.6, 0.1, 0.07, 0.3))
+@pytest.mark.parametrize(
+    ('goal', 'threshold'),
+    [
+        ((0.6, 0.1, 0.07, 0.5), IMPROVEMENT),
+        ((0.6, 0.1, 0.06, 0.6), CLOSING),
+        ((0.6, 0.1, 0.06, 0.0), OPENING),
+    ],
+)
+def test_what_promises_hardly_less_than_staying_moves_nothing(
+    goal: tuple[float, ...], threshold: float
+) -> None:
+    hand = Hand((0.6, 0.1, 0.06, 0.5), goal)
+    gain = hand.energies(np.zeros((1, 1, 7)))[0]
 
-    def energies(actions: np.ndarray) -> np.ndarray:
-        return 0.9 * IMPROVEMENT / 0.02 * hand.energies(actions)  # 0.02 is what there is to gain
+    def moves(share: float) -> bool:
+        def energies(actions: np.ndarray) -> np.ndarray:
+            return share * threshold / gain * hand.energies(actions)
 
-    plan = plan_from_above(make_cem(CLEARANCE), energies, hand.full, np.random.default_rng(0))
-    np.testing.assert_array_equal(plan.actions, np.zeros((1, 7)))
-    assert plan.energy == pytest.approx(energies(np.zeros((1, 1, 7)))[0])
+        rng = np.random.default_rng(0)
+        plan = plan_from_above(make_cem(CLEARANCE), energies, hand.full, rng)
+        if not plan.actions.any():
+            assert plan.energy == pytest.approx(energies(np.zeros((1, 1, 7)))[0])
+        return plan.actions.any()
+
+    assert not moves(0.9)
+    assert moves(1.5)
 
 
 def test_every_step_of_a_longer_plan_keeps_above() -> None:

@@ -110,6 +110,65 @@ def test_the_optimum_of_a_quadratic_is_found() -> None:
     assert result.iteration_energies[-1] < 0.1 * result.iteration_energies[0]
 
 
+def narrow_valley(actions: np.ndarray) -> np.ndarray:
+    """Return energies with their minimum at (2, 3, -4) cm, twenty times steeper across a line."""
+    off = actions[:, 0, :3] - [0.02, 0.03, -0.04]
+    along = off @ [1.0, 1.0, 1.0] / np.sqrt(3.0)
+    across = np.linalg.norm(off - along[:, None] / np.sqrt(3.0), axis=1)
+    return 2.0 * along**2 + 40.0 * across**2
+
+
+def test_fits_come_to_the_end_of_a_narrow_valley_where_elites_do_not() -> None:
+    settings = {'num_iterations': 3, 'num_elites': 6, 'momentum_mean': 0.0, 'momentum_std': 0.0}
+    plain = make_cem(num_samples=96, **settings)
+    fitted = make_cem(num_samples=48, num_fits=3, **settings)
+    errors = {plain: [], fitted: []}
+    for seed in range(20):
+        for cem, found in errors.items():
+            result = cem.plan(narrow_valley, np.random.default_rng(seed))
+            found.append(np.linalg.norm(result.actions[0, :3] - [0.02, 0.03, -0.04]))
+            assert result.evaluations <= 2 * 3 * 48 + 2
+    assert np.mean(errors[fitted]) < 0.5 * np.mean(errors[plain])
+
+
+def test_fits_leave_held_axes_gripper_and_later_steps_and_limits_alone() -> None:
+    settings = {'horizon': 2, 'num_samples': 48, 'num_elites': 6, 'fixed_axes': {'y': 0.01}}
+    towards = distance_to([0.5, 0.02, -0.03, 0.6])
+    plain = make_cem(**settings).plan(towards, np.random.default_rng(0))
+    fitted = make_cem(num_fits=4, **settings).plan(towards, np.random.default_rng(0))
+    assert fitted.energy < plain.energy
+    assert fitted.energy == pytest.approx(float(towards(fitted.actions[None])[0]))
+    np.testing.assert_array_equal(fitted.actions[1], plain.actions[1])
+    np.testing.assert_array_equal(fitted.actions[0, 3:], plain.actions[0, 3:])
+    assert fitted.actions[0, 1] == 0.01
+    assert fitted.actions[0, 0] <= 0.075
+
+
+def test_fits_that_find_nothing_better_or_nothing_finite_change_nothing() -> None:
+    def flat(actions: np.ndarray) -> np.ndarray:
+        return np.zeros(len(actions))
+
+    settings = {'num_samples': 24, 'num_elites': 6}
+    plain = make_cem(**settings).plan(flat, np.random.default_rng(0))
+    fitted = make_cem(num_fits=2, **settings).plan(flat, np.random.default_rng(0))
+    np.testing.assert_array_equal(fitted.actions, plain.actions)
+
+    calls = []
+
+    def soon_nan(actions: np.ndarray) -> np.ndarray:
+        calls.append(len(actions))
+        fits = len(actions) > 1 and len(calls) > 3
+        return np.full(len(actions), np.nan) if fits else flat(actions)
+
+    fitted = make_cem(num_fits=2, **settings).plan(soon_nan, np.random.default_rng(0))
+    np.testing.assert_array_equal(fitted.actions, plain.actions)
+
+
+def test_fits_with_fewer_samples_than_a_quadratic_needs_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match='num_samples must be at least 20'):
+        make_cem(num_samples=19, num_elites=6, num_fits=1)
+
+
 def test_evaluations_count_the_candidates_and_the_result() -> None:
     asked = []
     towards = distance_to([0.0] * 4)

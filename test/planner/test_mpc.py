@@ -10,11 +10,13 @@ import pytest
 
 pytest.importorskip('torch')
 
+from vjepa_planner.approach import plan_from_above
 from vjepa_planner.errors import InvalidInputError
 from vjepa_planner.mpc import GOAL_CACHE_SIZE, ModelPredictiveController
 from vjepa_planner.networks import save_model_directory
 from vjepa_planner.networks.untrained import make_untrained_networks
 from vjepa_planner.planners import make_planner, PlanningError
+from vjepa_planner.planners.base import PlannerResult
 from vjepa_planner.types import Goal, Observation
 from vjepa_planner.world_model import load_world_model, WorldModel
 
@@ -106,6 +108,25 @@ def test_with_a_clearance_height_predictions_are_corrected_by_the_error_of_stayi
     goal = world_model.encode(an_image(2)[None])[0]
     expected = np.abs(now + moved - stay - goal).mean()
     assert plan.energy == pytest.approx(expected, abs=1e-5)
+
+
+def test_how_the_fingers_were_is_remembered_from_the_first_look_towards_each_goal(
+    world_model: WorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[bool] = []
+
+    def noting(*arguments: object) -> PlannerResult:
+        began.append(bool(arguments[-1]))
+        return plan_from_above(*arguments)
+
+    monkeypatch.setattr('vjepa_planner.mpc.plan_from_above', noting)
+    controller = make_controller(world_model)
+    for goal, closedness in ((2, 0.0), (2, 0.3), (3, 0.3), (3, 0.0), (2, 0.3)):
+        state = np.array([*STATE[:6], closedness])
+        controller.plan(
+            Observation(image=an_image(1), state=state), Goal(image=an_image(goal), goal_id='g')
+        )
+    assert began == [False, False, True, True, True]
 
 
 def test_equal_seeds_give_equal_plans_one_after_the_other(world_model: WorldModel) -> None:

@@ -100,6 +100,18 @@ def test_closing_by_one_means_fully_closed(simulation: FrankaSimulation) -> None
     assert simulation.state()[6] == pytest.approx(1.0, abs=0.01)
 
 
+def test_fingers_that_came_down_on_something_stay_as_they_are(
+    simulation: FrankaSimulation,
+) -> None:
+    cup = simulation.object_position('cup')
+    over_the_rim = cup + np.array([0.0, 0.035, 0.14])
+    simulation.place_end_effector(over_the_rim, gripper_width=0.08)
+    simulation.apply([0, 0, -0.06, 0, 0, 0, 0])
+    simulation.apply([0, 0, -0.06, 0, 0, 0, 1.0])
+    assert simulation.state()[2] > over_the_rim[2] - 0.1
+    assert simulation.state()[6] < 0.1
+
+
 @pytest.mark.parametrize('seed', [0, 3])
 def test_a_cup_is_grasped_lifted_and_held(simulation: FrankaSimulation, seed: int) -> None:
     simulation.reset(seed)

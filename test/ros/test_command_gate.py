@@ -381,6 +381,26 @@ def test_fingers_around_a_wide_object_are_told_how_much_they_were_asked_to_open(
     assert arm.hand.moves == told
 
 
+@pytest.mark.parametrize(('grip', 'holds'), [(0.8, True), (-0.8, True), (0.0, False)])
+def test_fingers_stay_as_they_are_where_something_stopped_the_arm(
+    arm: Arm, grip: float, holds: bool
+) -> None:
+    change = action(0.0, 0.0, -0.06)
+    change[6] = grip
+    around = np.array([*arm.step(change).state[:6], 0.5])
+    assert arm.gate.submit(replace(arm.step(change), state=around), arm.now)
+    arm.follows = False
+    for height in np.linspace(0.0, -0.045, 60):  # on something 1.5 cm higher than the target
+        arm.pose = pose_of(HOME + np.array([0, 0, height, 0, 0, 0, 0]))
+        arm.run(TICK / SECOND)
+    arm.run(1.0)
+    assert not arm.hand.moves
+    assert (arm.gate.state is GateState.HOLDING) == holds
+    assert ('stopped the arm 0.015 m from its target' in arm.gate.reason) == holds
+    arm.follows = True
+    assert arm.plan(action(0.0, 0.0, 0.05)), 'the next plan may try something else'
+
+
 def test_a_hold_before_arrival_takes_the_gripper_action_back(arm: Arm) -> None:
     change = action(0.1, 0.0, 0.0)
     change[6] = 0.8

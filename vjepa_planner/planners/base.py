@@ -30,7 +30,10 @@ Evaluate = Callable[[Array], npt.NDArray[np.floating]]
 SEARCH_AXES = ('x', 'y', 'z', 'gripper')
 SEARCH_DIM = len(SEARCH_AXES)
 GRIPPER = SEARCH_AXES.index('gripper')
-_ACTION_COLUMNS = (0, 1, 2, ACTION_DIM - 1)  # where the search axes stand in an action
+TRANSLATION = (0, 1, 2)
+"""Search axes, and columns of an action, along which the hand moves."""
+
+_ACTION_COLUMNS = (*TRANSLATION, ACTION_DIM - 1)  # where the search axes stand in an action
 
 
 class PlanningError(VjepaPlannerError):

@@ -13,12 +13,15 @@ time step and axis, and repeat:
 The result is the final mean, not the best candidate; gripper changes inside the dead band become
 zero. For given noise the numbers are those of the planner released with V-JEPA 2
 (facebookresearch/vjepa2, ``notebooks/utils/mpc_utils.py``; arXiv 2506.09985).
+
+On request (``num_fits``, not in the paper) fits of a quadratic then move the first translation to
+where the energy is lowest nearby; see :mod:`vjepa_planner.planners.response_surface`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +42,11 @@ from vjepa_planner.planners.base import (
     SEARCH_AXES,
     SEARCH_DIM,
     setting,
+    TRANSLATION,
 )
+from vjepa_planner.planners.response_surface import number_of_coefficients, step_to_minimum
+
+_NARROWER = 0.75  # width of each fit after the first, as a share of the one before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,8 @@ class CEMConfig(PlannerConfig):
         momentum_std_gripper: Momentum of the standard deviation of the gripper axis.
         close_gripper_from: First step, counted from 0, from which on every candidate closes the
             gripper fully; None leaves it to the search (``close_gripper``).
+        num_fits: Fits of a quadratic, of ``num_samples`` candidates each, after the iterations.
+        fit_width: Standard deviation of the candidates of the first fit along each axis [m].
     """
 
     num_samples: int = setting(800, 'Candidates per iteration', minimum=2, maximum=1_000_000)
@@ -89,6 +98,12 @@ class CEMConfig(PlannerConfig):
     close_gripper_from: int | None = setting(
         None, 'First step from which on the gripper is closed; none: searched', minimum=0
     )
+    num_fits: int = setting(
+        0, 'Fits of a quadratic after the iterations; 0: as published', minimum=0, maximum=100
+    )
+    fit_width: float = setting(
+        0.012, 'Spread of the candidates of the first fit [m]', minimum=0.0001, maximum=1.0
+    )
 
     def __post_init__(self) -> None:
         """Check the values, each and against each other."""
@@ -97,6 +112,12 @@ class CEMConfig(PlannerConfig):
             raise InvalidInputError(
                 f'num_elites must not exceed num_samples = {self.num_samples}, '
                 f'got {self.num_elites}.'
+            )
+        needed = number_of_coefficients(len(TRANSLATION))
+        if self.num_fits and self.num_samples < 2 * needed:
+            raise InvalidInputError(
+                f'num_samples must be at least {2 * needed} with num_fits = {self.num_fits}: a '
+                f'quadratic has {needed} coefficients. Got {self.num_samples}.'
             )
 
 
@@ -116,7 +137,8 @@ class CrossEntropyMethod(Planner):
         """Search one action sequence; see :meth:`Planner.plan`."""
         shape = (self.config.num_samples, self.config.horizon, SEARCH_DIM)
         rounds = range(self.config.num_iterations)
-        return self.plan_with_noise(evaluate, (rng.standard_normal(shape) for _ in rounds))
+        found = self.plan_with_noise(evaluate, (rng.standard_normal(shape) for _ in rounds))
+        return self._fitted(evaluate, found, rng) if self.config.num_fits else found
 
     def plan_with_noise(self, evaluate: Evaluate, noise: Iterable[Array]) -> PlannerResult:
         """Search one action sequence with the noise given.
@@ -145,6 +167,29 @@ class CrossEntropyMethod(Planner):
             energy=final_energy(evaluate, actions),
             evaluations=evaluations + 1,
             iteration_energies=tuple(lowest_energies),
+        )
+
+    def _fitted(
+        self, evaluate: Evaluate, found: PlannerResult, rng: np.random.Generator
+    ) -> PlannerResult:
+        """Return ``found`` with the first translation moved to less energy, or as it is."""
+        config, actions = self.config, found.actions.copy()
+        free = [axis for axis in TRANSLATION if axis not in self._fixed]
+
+        def at(places: Array) -> Array:
+            candidates = np.repeat(actions[None], len(places), axis=0)
+            candidates[:, 0, free] = places
+            return checked_energies(evaluate, candidates)
+
+        for fit in range(config.num_fits):
+            width = config.fit_width * _NARROWER**fit
+            actions[0, free] = step_to_minimum(
+                at, actions[0, free], width, config.num_samples, config.max_translation, rng
+            )
+        energy = final_energy(evaluate, actions)
+        best = replace(found, actions=actions, energy=energy) if energy < found.energy else found
+        return replace(
+            best, evaluations=found.evaluations + config.num_fits * config.num_samples + 1
         )
 
     def initial_proposal(self) -> Proposal:

@@ -29,6 +29,7 @@ WORKSPACE_MAX = np.array([0.66, 0.26, 0.36])
 """Box of tool-centre-point positions in view of the camera, in the base frame [m]."""
 
 _DOWN = np.array([np.pi, 0.0, 0.0])  # gripper points at the table, fingers open along y
+_ARRIVAL = 0.01  # [m] from the end of an action; the gripper_tolerance of the commander
 _SETTLE_TIME = 0.16  # [s] after the last set-point of an action
 _START_TILT = 0.05  # [rad] standard deviation of the gripper's start orientation
 
@@ -256,7 +257,7 @@ class FrankaSimulation:
         """Execute one action to completion: move from the measured pose, settle, then the gripper.
 
         The gripper comes last, so that one action can end around an object and close, or stand
-        an object down and let go.
+        an object down and let go. It stays as it is if something stopped the arm on its way.
 
         Args:
             action: Shape (7,); see ``vjepa_planner.types``. The target stays in the workspace.
@@ -279,7 +280,10 @@ class FrankaSimulation:
             self.set_target_pose(waypoint[:3], geometry.euler_to_quaternion_xyzw(waypoint[3:6]))
             self._control_tick()
         self.advance(_SETTLE_TIME)
-        if action[6] != 0.0:  # otherwise a grasp goes on: its target is not the measured width
+        # Fingers that came down on something stay as they are.
+        has_arrived = np.linalg.norm(self.state()[:3] - goal[:3]) <= _ARRIVAL
+        # Without a change a grasp goes on: its target is not the measured width.
+        if action[6] != 0.0 and has_arrived:
             width = (1.0 - goal[6]) * fr3.MAX_GRIPPER_WIDTH
             self.set_gripper_target(width)
             self.advance(abs(width - self.gripper_width()) / GRIPPER_SPEED + _SETTLE_TIME)

@@ -18,9 +18,9 @@ CHECKPOINTS = {'last': 'state.pt', 'best': 'best.pt'}
 RECOMMENDED_PLANNER = {
     'name': 'cem',
     'horizon': 1,
-    'num_samples': 80,
-    'num_iterations': 5,
-    'num_elites': 8,
+    'num_samples': 48,
+    'num_iterations': 3,
+    'num_elites': 6,
     'max_translation': 0.075,
     'max_gripper_delta': 1.0,
     'momentum_mean': 0.0,
@@ -29,6 +29,7 @@ RECOMMENDED_PLANNER = {
     'momentum_std_gripper': 0.0,
     'clearance_height': 0.11,
     'alignment': 0.01,
+    'num_fits': 3,
 }
 """What the simulator's small models are planned with: cheap enough for two CPU cores.
 
