@@ -20,7 +20,7 @@ from vjepa_ros.ages import check_age
 from vjepa_ros.settings import setting
 
 _SECOND = 1_000_000_000
-_COMMANDER_SILENCE = _SECOND  # [ns] of steady time; the commander's heart beats at 5 Hz
+_SILENCE = 8 * _SECOND // 10  # [ns] of steady time until a node is lost; hearts beat at 5 Hz
 _READY = (Status.IDLE, Status.HOLDING)
 
 
@@ -90,6 +90,7 @@ class PlannerInputs:
         self._pose: PoseStamped | None = None
         self._fingers: tuple[float, int] | None = None  # closedness and stamp [ns]
         self._commander: tuple[Status, int] | None = None  # and when it was heard [ns, steady]
+        self._goal_node: int | None = None  # when it was heard [ns, steady]
         self._sent: tuple[int, int] | None = None  # stamp of the last plan, when it was sent
 
     # -- what comes in -------------------------------------------------------------------------
@@ -139,6 +140,10 @@ class PlannerInputs:
         """Take what the commander says, at this steady time [ns]."""
         self._commander = message, steady
 
+    def hear_goal_node(self, steady: int) -> None:
+        """Remember that the goal node lives, at this steady time [ns]."""
+        self._goal_node = steady
+
     def plan_sent(self, stamp: int, steady: int) -> None:
         """Remember that a plan from the image of this stamp was sent, at this steady time [ns]."""
         self._sent = stamp, steady
@@ -160,6 +165,9 @@ class PlannerInputs:
                 raise InvalidInputError(
                     'no goal set: call set_goal_image, set_goal_sequence or capture_goal.'
                 )
+            # Goals may come without a goal node; one that is lost can no longer withdraw its own.
+            if self._goal_node is not None and steady - self._goal_node > _SILENCE:
+                raise InvalidInputError('the goal node is silent: does it run?')
             message, stamp = self._checked_embedding(now)
             if self._sent is not None and self._sent[0] == stamp:
                 raise InvalidInputError('waiting for a new image')
@@ -202,7 +210,7 @@ class PlannerInputs:
 
     def _check_commander(self, stamp: int, steady: int) -> None:
         """Raise unless the arm rests, and rested when the image of this stamp was taken."""
-        if self._commander is None or steady - self._commander[1] > _COMMANDER_SILENCE:
+        if self._commander is None or steady - self._commander[1] > _SILENCE:
             raise InvalidInputError('the commander is silent: does it run?')
         status = self._commander[0]
         if status.state not in _READY:

@@ -36,6 +36,7 @@ from vjepa_ros.settings import setting
 from vjepa_ros.spin import run
 
 COMMANDER = 'commander'
+GOAL_NODE = 'goal'
 _SECOND = 1_000_000_000  # [ns]
 
 
@@ -196,7 +197,9 @@ class PlannerNode(ManagedNode):
         return callback
 
     def _take_status(self, message: Status) -> None:
-        if message.node == COMMANDER:
+        if message.node == GOAL_NODE:
+            self._inputs.hear_goal_node(time.monotonic_ns())
+        elif message.node == COMMANDER:
             self._inputs.take_commander_status(message, time.monotonic_ns())
             self._consider()
 

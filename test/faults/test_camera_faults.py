@@ -265,21 +265,37 @@ def test_case_34_planner_killed(thinking) -> None:
     thinking.assert_still()
 
 
-@pytest.mark.case(34, 'commander SIGKILL: the planner notices', 'it waits, and says so within 1 s')
-def test_case_34_planner_misses_the_commander(scene, tiny_model, reaction) -> None:
+@pytest.mark.parametrize(
+    'lost',
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.case(
+                34, f'{name} SIGKILL: the planner notices', 'it waits, and says so within 1 s'
+            ),
+        )
+        for name in ('commander', 'goal')
+    ],
+)
+def test_case_34_planner_misses_a_node(scene, tiny_model, reaction, lost: str) -> None:
     model = {'model': str(tiny_model), 'device': 'cpu'}
     scene.apart = True
     scene.begin(
         simulator={'image_rate': 10.0},
         encoder={**model, 'max_rate': 100.0},
         planner=model,
+        goal=model,
     )
     scene.graph.start(EncoderNode())
+    processes = {'commander': scene.processes[0], 'goal': scene.start_process('goal')}
     scene.start_process('planner')
+    scene.graph.wait_for_status('goal', Status.WAITING, 'no goal set')
     scene.graph.wait_for_status('planner', Status.WAITING, 'no goal set')
     set_goal(scene)
     wait_until(lambda: scene.said and scene.status.accepted >= 1, 'motion')
-    scene.processes[0].kill()
+    processes[lost].kill()
     killed = time.monotonic()
-    scene.graph.wait_for_status('planner', Status.WAITING, 'the commander is silent')
+    scene.graph.wait_for_status('planner', Status.WAITING, 'is silent: does it run?')
     reaction('SIGKILL to status', time.monotonic() - killed, 1.0)
+    scene.wait(2.0)  # what was under way is over
+    scene.assert_still()

@@ -127,6 +127,36 @@ def test_it_says_what_is_missing_one_after_the_other(planner) -> None:
     assert not planner.plans
 
 
+def test_it_stops_when_the_goal_node_is_lost_and_goes_on_when_it_is_back(planner) -> None:
+    planner.set_goal()
+    planner.plan()  # nobody says that there is a goal node: goals may come from elsewhere
+    planner.statuses.publish(Status(node='goal', state=Status.IDLE))
+    planner.graph.wait_until(
+        lambda: (
+            planner.look() and 'the goal node is silent' in planner.graph.status('planner').reason
+        ),
+        'silence',
+    )
+    planned = len(planner.plans)
+    at_rest = planner.graph.now()
+
+    def offer() -> None:
+        planner.measure()
+        planner.commander(settled=at_rest, plan_stamp=planner.plans[-1].header.stamp)
+        planner.look()
+
+    offers = iter(range(20))
+    planner.graph.wait_until(lambda: offer() or next(offers, None) is None, 'many offers')
+    assert len(planner.plans) == planned
+
+    def planned_again() -> bool:
+        planner.statuses.publish(Status(node='goal', state=Status.IDLE))
+        offer()
+        return len(planner.plans) > planned
+
+    planner.graph.wait_until(planned_again, 'a plan')
+
+
 def test_it_waits_for_an_image_of_the_resting_arm(planner) -> None:
     planner.set_goal()
     planner.measure()
