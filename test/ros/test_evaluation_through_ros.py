@@ -66,8 +66,8 @@ def arrange(graph, task: str, seed: int) -> ArrangeTask.Response:
     return graph.call(ArrangeTask, 'simulator/arrange_task', request)
 
 
-def judge(graph) -> JudgeTask.Response:
-    return graph.call(JudgeTask, 'simulator/judge_task')
+def judge(graph, *, final: bool = True) -> JudgeTask.Response:
+    return graph.call(JudgeTask, 'simulator/judge_task', JudgeTask.Request(final=final))
 
 
 @pytest.mark.parametrize('name', ['reach', 'reach_with_cup', 'pick_place_box'])
@@ -105,6 +105,20 @@ def test_the_judge_sees_the_arm_arrive(simulator) -> None:
     targets.publish(conversions.pose_to_message(target, quaternion, header))
     simulator.wait_until(lambda: judge(simulator).succeeded, 'success')
     simulator.wait_until(lambda: abs(judge(simulator).distance - 0.03) < 0.002, 'arrival')
+
+
+def test_only_the_final_judgement_of_a_grasp_raises_the_hand(simulator) -> None:
+    arrange(simulator, 'grasp_cup', SEED)
+    start = judge(simulator, final=False)
+    for _ in range(3):
+        again = judge(simulator, final=False)
+        np.testing.assert_allclose(again.position, start.position, atol=0.002)
+        assert not again.succeeded
+    final = judge(simulator)
+    assert not final.succeeded
+    assert final.distance == pytest.approx(start.distance, abs=0.002), 'before the hand is raised'
+    raised = judge(simulator, final=False).position
+    assert raised[2] > start.position[2] + 0.03
 
 
 def test_without_a_task_there_is_nothing_to_judge(simulator) -> None:

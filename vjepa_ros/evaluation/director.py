@@ -104,16 +104,20 @@ class Director(NodeWatcher):
         """
         self.stop(_SERVICE_TIMEOUT)
         self.wait_for(self._is_stopped, 'rest of the arm', _NEWS_TIMEOUT)
-        judgement = self.judgement(self.judge())
+        judgement = self.judgement(self.judge(final=True))
         judged = self.now()
         self.wait_for(lambda: self._image and self._image[0] > judged, 'image', _NEWS_TIMEOUT)
         assert self._image is not None
         self.log = None
         return judgement, self._image[1]
 
-    def judge(self) -> Future:
-        """Ask for a judgement of now; :meth:`judgement` returns it."""
-        return self._judge.call_async(JudgeTask.Request())
+    def judge(self, *, final: bool = False) -> Future:
+        """Ask for a judgement of now; :meth:`judgement` returns it.
+
+        Args:
+            final: The episode is over. Only then is success judged, which may move the arm.
+        """
+        return self._judge.call_async(JudgeTask.Request(final=final))
 
     def judgement(self, future: Future) -> JudgeTask.Response:
         """Return what was asked for by :meth:`judge`.
