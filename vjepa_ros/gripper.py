@@ -160,8 +160,11 @@ class Gripper(ABC):
         )
 
     def stop(self, reason: str = 'stopped') -> None:
-        """Cancel every goal without a result, also one that is only accepted later."""
-        self._waiting = None
+        """Cancel every goal without a result, also one that is only accepted later.
+
+        What was wanted last is forgotten: until the arm goes on, somebody may move the fingers.
+        """
+        self._waiting = self._last = None
         if self._stopped == self._goals:
             return
         self._stopped = self._goals

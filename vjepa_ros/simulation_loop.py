@@ -67,7 +67,6 @@ class ArmMeasurement:
 
     Attributes:
         time: Simulated time since the start [s]; goes on over resets.
-        moment: Steady time of which it is [s]; earlier than now while the loop catches up.
         position: Of the tool centre point in the base frame, shape (3,) [m].
         quaternion: Its orientation xyzw, shape (4,).
         joint_positions: Shape (9,) [rad, m].
@@ -75,7 +74,6 @@ class ArmMeasurement:
     """
 
     time: float
-    moment: float
     position: Float64Array
     quaternion: Float64Array
     joint_positions: Float64Array
@@ -109,7 +107,7 @@ class SimulationLoop:
         self,
         simulation: FrankaSimulation,
         on_measurement: Callable[[ArmMeasurement], None],
-        on_image: Callable[[Image, float, float], None],
+        on_image: Callable[[Image, float], None],
         *,
         factor: float = 1.0,
         image_rate: float = 5.0,
@@ -119,7 +117,7 @@ class SimulationLoop:
         Args:
             simulation: What is stepped.
             on_measurement: Called on the thread of the loop after every step.
-            on_image: Called likewise with every image, its simulated time and its moment [s].
+            on_image: Called likewise with every image and its simulated time [s].
             factor: Simulated seconds per second of wall time.
             image_rate: Images per simulated second.
         """
@@ -132,7 +130,6 @@ class SimulationLoop:
         self._commands: deque[tuple[float, Command]] = deque(maxlen=_MAX_COMMANDS)
         self._stepped = threading.Condition()  # guards the simulation; notified after every step
         self._time = 0.0
-        self._moment = time.monotonic()  # of the last step
         self._next_image = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name='simulation', daemon=True)
@@ -222,21 +219,19 @@ class SimulationLoop:
                     self.controller.step(self._simulation)
                 self._simulation.advance(CONTROL_PERIOD)
                 self._time += CONTROL_PERIOD
-                measurement = self._measure(moment)
+                measurement = self._measure()
                 self._stepped.notify_all()
             self._on_measurement(measurement)
         if self.image_rate > 0.0 and self._time >= self._next_image:
             self._next_image = max(self._next_image + 1.0 / self.image_rate, self._time)
             with self._stepped:
-                image, simulated = self._simulation.render(), self._time
-            self._on_image(image, simulated, self._moment)
+                image, moment = self._simulation.render(), self._time
+            self._on_image(image, moment)
 
-    def _measure(self, moment: float) -> ArmMeasurement:
-        self._moment = moment
+    def _measure(self) -> ArmMeasurement:
         position, quaternion = self._simulation.ee_pose()
         return ArmMeasurement(
             self._time,
-            moment,
             position,
             quaternion,
             self._simulation.joint_positions(),
