@@ -97,7 +97,7 @@ def test_a_model_of_this_machine_is_shown_with_its_card(capsys):
     text = capsys.readouterr().out
     assert 'models/franka-sim/README.md' in text
     assert 'vjepa plan --model franka-sim' in text
-    assert '"num_samples": 80' in text
+    assert '"num_samples": 48' in text
 
 
 @pytest.mark.parametrize('part', ['show', 'download', 'verify'])
