@@ -22,6 +22,9 @@ from vjepa_ros.settings import setting
 _LONGEST_STALL = 180.0  # [s] that libfranka has been seen to block in, without a way to stop it
 _SAME_CLOSEDNESS = 0.05  # a goal this close to the last one is not sent again
 _REFRESH_PERIOD = 0.5  # [s] of the connections
+# [s] for what keeps a goal from being sent to pass: where another server of the same name ends,
+# DDS says for a moment that there is none.
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,7 @@ class Gripper(ABC):
         self._waiting: tuple[float, float] | None = None  # what is sent when the dwell is over
         self._deadline = 0.0  # steady time [s] of the goal under way; 0 without one
         self._dwell_end = 0.0  # steady time [s]
+        self._give_up = 0.0  # steady time [s] until which what waits is tried
         self._goals = 0  # sent so far: an answer to an older one does not count
         self._stopped = 0  # goals up to this number must not move the gripper any more
         self._open: dict[int, _Goal] = {}  # without a result, overdue ones too
@@ -91,7 +95,7 @@ class Gripper(ABC):
 
     @property
     def busy(self) -> bool:
-        """Whether a goal is under way and not overdue, or waits until the dwell is over."""
+        """Whether a goal is under way and not overdue, or waits to be sent."""
         return self._deadline > 0.0 or self._waiting is not None
 
     @property
@@ -109,8 +113,7 @@ class Gripper(ABC):
         if self._deadline and now > self._deadline:
             self.stop(f'no result within {self.config.gripper_timeout:g} s')
         if self._waiting is not None and not self._deadline and now >= self._dwell_end:
-            waited, self._waiting = self._waiting, None
-            self._send(*waited)
+            self._send(*self._waiting)
 
     def wants(self, closedness: float, change: float) -> bool:
         """Return whether a planned change to a closedness is worth a goal; see :meth:`move`."""
@@ -136,22 +139,27 @@ class Gripper(ABC):
             return
         if self.wants(closedness, change):
             self._waiting = closedness, change
+            self._give_up = max(time.monotonic(), self._dwell_end) + _PATIENCE
             self.update()
         elif self._last is not None and change * self._last[1] > 0.0:
             # What is left of it now: more than that later means that the fingers were moved.
             self._last = self._last[0], min(change, self._last[1], key=abs)
 
     def _send(self, closedness: float, change: float) -> None:
+        """Send what waits, or give it up if something has been in the way for too long."""
         connection, goal = self._goal((1.0 - closedness) * fr3.MAX_GRIPPER_WIDTH, change > 0.0)
-        client = connection.client
+        client, now = connection.client, time.monotonic()
         if obstacle := self._obstacle(client):
+            if now < self._give_up:
+                return
+            self._waiting = None
             self._node.get_logger().warning(
                 f'gripper does not move: {obstacle}', throttle_duration_sec=5.0
             )
             return
-        self._last = closedness, change
+        self._last, self._waiting = (closedness, change), None
         self._goals += 1
-        number, now = self._goals, time.monotonic()
+        number = self._goals
         self._deadline = now + self.config.gripper_timeout
         self._dwell_end = now + self.config.gripper_dwell
         self._open[number] = _Goal(client, now)

@@ -11,17 +11,16 @@ from types import FrameType
 
 import rclpy
 from rclpy.duration import Duration
-from rclpy.exceptions import InvalidHandle, ParameterException
-from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.exceptions import ParameterException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
 from vjepa_planner.errors import VjepaPlannerError
+from vjepa_ros.executor import ThreadPoolExecutor
 from vjepa_ros.node import VjepaNode
 
-_DESTROYED_TIMER = 'timer argument is null'
 _LATENCY = 0.2  # [s] at most until an executor with nothing to do notices its end
 _LOOK_PERIOD = 0.02  # [s] after which a signal is noticed
 _LAST_WORD = 0.5  # [s] at most for the last messages to arrive
@@ -82,7 +81,7 @@ class SpunNode:
         """Spin a node; it says how many threads its callbacks need."""
         self.node = node
         self._executor = (
-            SingleThreadedExecutor() if node.threads == 1 else _WaitingExecutor(node.threads)
+            SingleThreadedExecutor() if node.threads == 1 else ThreadPoolExecutor(node.threads)
         )
         self._executor.add_node(node)
         self._error: Exception | None = None
@@ -142,27 +141,3 @@ def _deliver(nodes: Sequence[VjepaNode]) -> None:
     deadline = time.monotonic() + _LAST_WORD
     for publisher in (publisher for node in nodes for publisher in node.publishers):
         publisher.wait_for_all_acked(Duration(seconds=max(0.0, deadline - time.monotonic())))
-
-
-class _WaitingExecutor(MultiThreadedExecutor):
-    """A multi-threaded executor whose shutdown waits for callbacks, as is documented of it.
-
-    That of rclpy 7.1 returns at once, and callbacks then fail on what is destroyed below them.
-    """
-
-    def spin_once(self, timeout_sec: float | None = None) -> None:
-        """Take what is ready; another thread may destroy what this one is about to wait for.
-
-        rclpy 7.1 does not expect that of actions, events of subscriptions and timers.
-        """
-        try:
-            super().spin_once(timeout_sec)
-        except InvalidHandle:
-            pass
-        except rclpy_implementation.RCLError as error:
-            if _DESTROYED_TIMER not in str(error):
-                raise
-
-    def shutdown(self, timeout_sec: float | None = None) -> bool:
-        self._executor.shutdown(wait=True)
-        return super().shutdown(timeout_sec)

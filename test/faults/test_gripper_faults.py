@@ -117,6 +117,18 @@ def test_case_29_rejects(scene, hand) -> None:
     assert scene.status.rejected == 0
 
 
+@pytest.mark.case(29, 'its server is out of sight for a moment', 'the goal waits for it')
+def test_case_29_out_of_sight(scene, hand, monkeypatch) -> None:
+    client = scene.commander._gripper._grasp.client
+    back = time.monotonic() + 0.6
+    ready = client.server_is_ready
+    monkeypatch.setattr(client, 'server_is_ready', lambda: time.monotonic() > back and ready())
+    do(scene, 0.8)
+    ((sent, name, _),) = hand.goals
+    assert name == 'Grasp'
+    assert sent > back
+
+
 @pytest.mark.case(29, 'the gripper hangs and cannot be cancelled', 'timeout; no second goal')
 def test_case_29_hangs(scene, hand, reaction) -> None:
     hand.takes, hand.ends_when_cancelled = 30.0, False
