@@ -8,6 +8,7 @@ from typing import Any
 from rclpy.action import ActionClient
 from rclpy.node import Node
 
+_LOSS_TIMEOUT = 1.0  # [s] for a server that DDS loses sight of to be seen again
 _MATCH_TIMEOUT = 3.0  # [s] for DDS to match a client with a server that is on the graph
 
 
@@ -27,6 +28,7 @@ class ActionConnection:
         self.action = action
         self.client = ActionClient(node, action, name)
         self._node, self._name = node, name
+        self._missing = 0.0  # steady time [s] since when the server is; 0 while it is there
         self._unmatched = 0.0  # steady time [s] since when; 0 while matched, or without a server
 
     @property
@@ -34,15 +36,27 @@ class ActionConnection:
         """Whether the server is there, and hears the client."""
         return self.client.server_is_ready()
 
+    def is_lost(self, now: float) -> bool:
+        """Whether the server has been missing for so long that it must have ended.
+
+        Where another server of the same name ends, DDS says for a moment that there is none.
+
+        Args:
+            now: Steady time [s].
+        """
+        return self._missing > 0.0 and now - self._missing > _LOSS_TIMEOUT
+
     def refresh(self, now: float) -> None:
-        """Make another client if the present one has been unmatched for long.
+        """Look for the server; make another client if this one has been unmatched for long.
 
         The old one stays until the node ends: an executor may be waiting for it.
 
         Args:
             now: Steady time [s].
         """
-        if self.is_ready or not self._node.count_services(f'{self._name}/_action/send_goal'):
+        ready = self.is_ready
+        self._missing = 0.0 if ready else self._missing or now
+        if ready or not self._node.count_services(f'{self._name}/_action/send_goal'):
             self._unmatched = 0.0
         elif not self._unmatched:
             self._unmatched = now

@@ -66,9 +66,18 @@ class GripperConfig:
 class _Goal:
     """A goal without a result, and its handle once it is accepted."""
 
-    client: ActionClient
+    connection: ActionConnection
+    client: ActionClient  # of the connection, when it was sent
     sent: float  # steady time [s]
     handle: Any = None
+
+    def is_in_vain(self, now: float) -> bool:
+        """Whether there will be no result, at the steady time ``now`` [s]."""
+        return (
+            now - self.sent > _LONGEST_STALL
+            or self.client is not self.connection.client
+            or self.connection.is_lost(now)
+        )
 
 
 class Gripper(ABC):
@@ -149,7 +158,7 @@ class Gripper(ABC):
         """Send what waits, or give it up if something has been in the way for too long."""
         connection, goal = self._goal((1.0 - closedness) * fr3.MAX_GRIPPER_WIDTH, change > 0.0)
         client, now = connection.client, time.monotonic()
-        if obstacle := self._obstacle(client):
+        if obstacle := self._obstacle(connection, now):
             if now < self._give_up:
                 return
             self._waiting = None
@@ -162,7 +171,7 @@ class Gripper(ABC):
         number = self._goals
         self._deadline = now + self.config.gripper_timeout
         self._dwell_end = now + self.config.gripper_dwell
-        self._open[number] = _Goal(client, now)
+        self._open[number] = _Goal(connection, client, now)
         client.send_goal_async(goal).add_done_callback(
             lambda future: self._on_answer(number, future.result())
         )
@@ -181,15 +190,12 @@ class Gripper(ABC):
                 goal.handle.cancel_goal_async()
         self._finish(self._goals, reason)
 
-    def _obstacle(self, client: ActionClient) -> str:
+    def _obstacle(self, connection: ActionConnection, now: float) -> str:
         """Return why no goal can be sent now; empty if one can."""
-        forgotten = time.monotonic() - _LONGEST_STALL
-        for number, goal in list(self._open.items()):
-            if goal.sent < forgotten or not goal.client.server_is_ready():
-                del self._open[number]  # its server ended: there will be no result
+        self._open = {n: goal for n, goal in self._open.items() if not goal.is_in_vain(now)}
         if self._open:
             return 'its last goal is still without a result, and two at once must not be'
-        return '' if client.server_is_ready() else 'its action server is missing'
+        return '' if connection.is_ready else 'its action server is missing'
 
     @abstractmethod
     def _goal(self, width: float, closing: bool) -> tuple[ActionConnection, Any]:

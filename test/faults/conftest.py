@@ -276,6 +276,15 @@ class Scene:
         assert len(self.targets) == count
         assert np.linalg.norm(self.position - where) < tolerance
 
+    def wait_for_standstill(self) -> None:
+        """Wait until the arm has not moved for a while."""
+
+        def stands() -> bool:
+            recent = [where for when, where, _ in self.poses if when > time.monotonic() - 0.3]
+            return len(recent) > 3 and float(np.ptp(recent, axis=0).max()) < 0.0002
+
+        wait_until(stands, 'an arm that stands')
+
     def restart(self) -> None:
         """Call start, and check that the arm does not move because of it."""
         where = self.position.copy()

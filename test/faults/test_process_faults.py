@@ -72,7 +72,7 @@ def test_case_34_commander_restarted(apart, record_property) -> None:
     apart.move()
     apart.processes[0].send_signal(signal.SIGTERM)
     assert apart.processes[0].wait(20.0) == 0
-    apart.wait(0.5)
+    apart.wait_for_standstill()
     where, ended = apart.position.copy(), time.monotonic()
     apart.start_process('commander', autostart=True)
     apart.wait_for(Status.IDLE, since=ended)

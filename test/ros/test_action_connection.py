@@ -56,3 +56,17 @@ def test_a_client_that_stays_unmatched_is_made_again(graph, connection) -> None:
     connection.refresh(13.1)
     assert connection.client is not deaf
     graph.wait_until(lambda: connection.is_ready, 'server')
+
+
+def test_a_server_out_of_sight_for_a_moment_is_not_lost(graph, connection) -> None:
+    serve(graph)
+    graph.wait_until(lambda: connection.is_ready, 'server')
+    seen = connection.client.server_is_ready
+    connection.refresh(10.0)
+    connection.client.server_is_ready = lambda: False
+    connection.refresh(10.5)
+    assert not connection.is_lost(11.0)
+    assert connection.is_lost(11.6)
+    connection.client.server_is_ready = seen
+    connection.refresh(12.0)
+    assert not connection.is_lost(14.0)

@@ -86,7 +86,7 @@ def test_a_message_that_no_thread_is_free_for_does_not_keep_the_executor_turning
     occupy(executor, listener)
     listener.quick.publish(UInt8(data=7))
     turns = spin_for(executor, 0.5)
-    assert turns < 20, 'rclpy takes several thousand'
+    assert turns < 20, 'that of rclpy takes more than a thousand'
     assert not listener.heard
     listener.may_go_on.set()
     spin_until(executor, lambda: listener.heard, 'the message')

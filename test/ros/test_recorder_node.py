@@ -115,8 +115,9 @@ def test_what_the_simulator_shows_becomes_a_dataset_that_looks_right(recording, 
     assert episode.facts['source'] == 'recorder'
     assert episode.facts['ee_frame'] == 'fr3_hand_tcp'
     # The states are the poses that were measured when the images were taken.
-    stamps = [conversions.nanoseconds_from_stamp(p.header.stamp) / 1e9 for p in recording.poses]
-    places = np.stack([conversions.pose_from_message(p)[0] for p in recording.poses])
+    poses = list(recording.poses)  # more come
+    stamps = [conversions.nanoseconds_from_stamp(p.header.stamp) / 1e9 for p in poses]
+    places = np.stack([conversions.pose_from_message(p)[0] for p in poses])
     begun = float(episode.facts['start'])
     for frame in (0, len(episode) // 2, len(episode) - 1):
         near = np.abs(np.array(stamps) - (begun + frame * STEP)) < 1.5 * STEP
