@@ -68,7 +68,8 @@ class GoalConfig:
 class GoalNode(ManagedNode):
     """Keeps the goal in force, and replaces it when a new one is known to be good."""
 
-    threads = 5  # messages, the encoder's answers, one service, two goals of the action
+    # Messages, the answers of encoder and commander, one service, two goals of the action.
+    threads = 6
 
     def __init__(self) -> None:
         """Begin without a goal."""

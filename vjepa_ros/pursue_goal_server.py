@@ -34,8 +34,10 @@ from vjepa_ros.settings import setting
 if TYPE_CHECKING:
     from vjepa_ros.goal_node import GoalNode
 
+_HANDOVER = 0.01  # [s] from the publication of a goal until the next one may be prepared
 _LATENCY = 0.1  # [s] until a cancellation or a time-out is noticed
 _FEEDBACK_PERIOD = 0.5  # [s]
+_STOP_TIMEOUT = 2.0  # [s] for the commander to answer that the arm holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,7 @@ class PursueGoalServer:
 
     def _on_goal(self, _request: PursueGoal.Goal) -> GoalResponse:
         """Take a goal unless another one is being prepared; the result tells what is wrong."""
-        if self._preparing.acquire(blocking=False):
+        if self._preparing.acquire(timeout=_HANDOVER):
             return GoalResponse.ACCEPT  # _execute releases it
         self._node.status.reject('pursue_goal rejected: another goal is being encoded.')
         return GoalResponse.REJECT
@@ -172,11 +174,17 @@ class PursueGoalServer:
                 handle.publish_feedback(pursuit.feedback())
 
     def _hold(self) -> None:
-        """Tell the commander to hold at once; what the operator has stopped stays stopped."""
+        """Tell the commander to hold, and wait until it does, so that `cancelled` means held.
+
+        What the operator has stopped stays stopped.
+        """
+        held = threading.Event()
         if self._stop.service_is_ready():
-            self._stop.call_async(Trigger.Request())
-        else:
-            self._node.get_logger().error('pursue_goal was cancelled, but no commander is there')
+            self._stop.call_async(Trigger.Request()).add_done_callback(lambda _: held.set())
+        if not held.wait(_STOP_TIMEOUT if self._stop.service_is_ready() else 0.0):
+            self._node.get_logger().error(
+                'pursue_goal was cancelled, but the commander does not answer: the arm may move'
+            )
 
     def _now(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)

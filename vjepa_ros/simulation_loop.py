@@ -116,7 +116,9 @@ class SimulationLoop:
 
         Args:
             simulation: What is stepped.
-            on_measurement: Called on the thread of the loop after every step.
+            on_measurement: Called on the thread of the loop after every step, and when it catches
+                up after the last one only: those before are of times that are over, and at once
+                they would look like an arm that jumps.
             on_image: Called likewise with every image and its simulated time [s].
             factor: Simulated seconds per second of wall time.
             image_rate: Images per simulated second.
@@ -219,8 +221,10 @@ class SimulationLoop:
                     self.controller.step(self._simulation)
                 self._simulation.advance(CONTROL_PERIOD)
                 self._time += CONTROL_PERIOD
-                measurement = self._measure()
                 self._stepped.notify_all()
+        if due:
+            with self._stepped:
+                measurement = self._measure()
             self._on_measurement(measurement)
         if self.image_rate > 0.0 and self._time >= self._next_image:
             self._next_image = max(self._next_image + 1.0 / self.image_rate, self._time)

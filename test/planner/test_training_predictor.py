@@ -165,6 +165,24 @@ def test_the_gradient_of_the_second_step_flows_through_the_first_prediction() ->
     assert first_action.grad[:, 2].abs().max() == 0
 
 
+def test_errors_by_context_are_those_of_each_position_of_the_window() -> None:
+    recorder = Recorder()
+    embeddings, actions, states = window()
+    config = PredictorTrainingConfig(frames=5, bfloat16=False)
+    errors = PredictorObjective(recorder, config).errors_by_context(embeddings, actions, states)
+    forced = normalise(recorder.outputs[0]).view(2, 4, 4, 8)
+    assert errors.shape == (4,)
+    for k in range(4):
+        expected = (forced[:, k] - embeddings[:, k + 1]).abs().mean()
+        torch.testing.assert_close(errors[k], expected)
+
+
+def test_without_weight_the_rollout_does_not_count() -> None:
+    config = PredictorTrainingConfig(frames=5, bfloat16=False, rollout_weight=0.0)
+    terms = PredictorObjective(Recorder(), config)(*window())
+    torch.testing.assert_close(terms['loss'], terms['one_step'])
+
+
 def test_both_losses_fall_and_the_encoder_stays_as_it_was(
     tiny_episodes: Episodes, tmp_path: Path
 ) -> None:
@@ -185,7 +203,12 @@ def test_both_losses_fall_and_the_encoder_stays_as_it_was(
         'validation_two_steps',
         'validation_copy',
         'validation_shuffled',
+        'validation_context_1',
+        'validation_context_2',
+        'validation_context_3',
     }
+    by_context = [checks[-1][f'validation_context_{k}'] for k in (1, 2, 3)]
+    assert np.mean(by_context) == pytest.approx(checks[-1]['validation_one_step'], rel=1e-3)
     assert checks[-1]['validation_one_step'] < 0.5 * checks[0]['validation_one_step']
 
 
@@ -299,6 +322,7 @@ def test_windows_in_which_the_gripper_is_asked_to_move_are_drawn_as_often_as_wan
         ({'frames': 2}, 'got 2 steps and 2 frames'),
         ({'rollout_steps': 1}, 'at least 2 steps'),
         ({'rollout_loss': 'first'}, "'all' or 'last', got 'first'"),
+        ({'rollout_weight': -1.0}, 'rollout_weight must be a number from 0 on, got -1.0'),
     ],
 )
 def test_impossible_windows_are_refused(wrong: dict[str, Any], message: str) -> None:

@@ -7,6 +7,8 @@ from action_msgs.msg import GoalStatus
 import numpy as np
 import pytest
 from rclpy.action import ActionClient
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -33,11 +35,17 @@ class Robot:
         self.accepted = 0
         self.stops = 0
         self.feedback: list[PursueGoal.Feedback] = []
-        graph.observer.create_service(Trigger, 'stop', self.on_stop)
+        self.holds = Future()
+        self.holds.set_result(None)
+        # It may wait for `holds` while the observer goes on with everything else.
+        self.stop = graph.observer.create_service(
+            Trigger, 'stop', self.on_stop, callback_group=ReentrantCallbackGroup()
+        )
         self.rest()
 
-    def on_stop(self, _request, response):
+    async def on_stop(self, _request, response):
         self.stops += 1
+        await self.holds
         response.success = True
         return response
 
@@ -206,8 +214,31 @@ def test_cancelling_holds_the_arm_at_once_and_withdraws_the_goal(robot) -> None:
     handle.cancel_goal_async()
     result, status = robot.result(handle)
     assert (result.outcome, status) == (Result.CANCELLED, GoalStatus.STATUS_CANCELED)
-    robot.graph.wait_until(lambda: robot.stops == 1, 'call of stop')
+    assert robot.stops == 1
     robot.graph.wait_until(robot.withdrawn, 'withdrawal')
+
+
+def test_a_goal_is_cancelled_only_when_the_commander_holds(robot) -> None:
+    robot.holds = Future()
+    handle = robot.send(image=picture(), energy_threshold=0.3)
+    robot.act(robot.goal_in_force())
+    handle.cancel_goal_async()
+    result = handle.get_result_async()
+    robot.graph.wait_until(lambda: robot.stops == 1, 'call of stop')
+    robot.settle()  # the node goes on with everything else
+    assert not result.done()
+    robot.holds.set_result(None)
+    robot.graph.wait_until(result.done, 'result')
+    assert result.result().status == GoalStatus.STATUS_CANCELED
+
+
+def test_a_goal_is_cancelled_also_where_the_commander_is_silent(robot) -> None:
+    robot.holds = Future()
+    handle = robot.send(image=picture(), energy_threshold=0.3)
+    robot.goal_in_force()
+    handle.cancel_goal_async()
+    assert robot.result(handle)[1] == GoalStatus.STATUS_CANCELED
+    robot.holds.set_result(None)
 
 
 def test_a_stopped_commander_is_waited_for_and_never_started(robot) -> None:

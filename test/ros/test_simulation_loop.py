@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+import threading
+import time
+
 import pytest
 
 pytest.importorskip('mujoco')
-from vjepa_ros.simulation_loop import Pacer
+from vjepa_planner.simulation import CONTROL_PERIOD, FrankaSimulation, SimulationConfig
+from vjepa_ros.simulation_loop import ArmMeasurement, Pacer, SimulationLoop
 
 
 def test_it_keeps_step_with_the_clock() -> None:
@@ -31,3 +36,27 @@ def test_time_lost_by_a_long_pause_is_dropped() -> None:
     pacer = Pacer(0.02, 1.0, now=0.0)
     assert len(pacer.due(60.0)) == 1
     assert pacer.wait(60.0) == pytest.approx(0.02)
+
+
+def test_a_loop_that_catches_up_hands_out_the_newest_measurement_alone() -> None:
+    """After an image, which takes a while, several steps are due at once."""
+    seen: list[tuple[float, float]] = []  # steady time and time of the simulation [s]
+    images = threading.Semaphore(0)
+
+    def take_image(_image: object, _moment: float) -> None:
+        time.sleep(0.15)
+        images.release()
+
+    def take_measurement(measurement: ArmMeasurement) -> None:
+        seen.append((time.monotonic(), measurement.time))
+
+    simulation = FrankaSimulation(SimulationConfig(image_size=32))
+    simulation.reset(0)
+    loop = SimulationLoop(simulation, take_measurement, take_image, image_rate=2.0)
+    for _ in range(3):
+        assert images.acquire(timeout=30.0)
+    loop.close()
+    late = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(seen)]
+    caught_up = [passed for passed in late if passed[1] > 4.5 * CONTROL_PERIOD]
+    assert len(caught_up) >= 2, 'at once by what was lost while an image was taken'
+    assert all(wall > 0.1 for wall, _ in caught_up)

@@ -214,9 +214,10 @@ def _predictor_config(
     )
 
     if options.recipe == SIMULATOR:
-        return simulator_config(**_optimiser(options), **given(options, 'frames', 'gripper_share'))
+        changes = given(options, 'frames', 'gripper_share', 'rollout_weight')
+        return simulator_config(**_optimiser(options), **changes)
     frames = options.frames or max(3, min(_FRAMES['predictor'], episodes.images.shape[1]))
-    settings = _optimiser(options) | given(options, 'gripper_share')
+    settings = _optimiser(options) | given(options, 'gripper_share', 'rollout_weight')
     if start.loaded:
         settings.setdefault('learning_rate', _FINE_TUNING * PredictorTrainingConfig.learning_rate)
     return PredictorTrainingConfig(**settings, frames=frames)

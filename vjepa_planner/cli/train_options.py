@@ -97,6 +97,12 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
         help='of a window (default: 8, as published, or what the episodes have; simulator: 3)',
     )
     parser.add_argument(
+        '--rollout-weight',
+        type=float,
+        metavar='WEIGHT',
+        help='of the rollout loss beside teacher forcing; 0: without (default: 1, as published)',
+    )
+    parser.add_argument(
         '--gripper-share',
         type=float,
         metavar='SHARE',

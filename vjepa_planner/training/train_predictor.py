@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,10 @@ class PredictorTrainingConfig(OptimiserConfig):
             raise InvalidInputError(
                 'a rollout needs at least 2 steps, and windows more frames than that; got '
                 f'{self.rollout_steps} steps and {self.frames} frames.'
+            )
+        if not 0.0 <= self.rollout_weight < math.inf:
+            raise InvalidInputError(
+                f'rollout_weight must be a number from 0 on, got {self.rollout_weight}.'
             )
         if self.rollout_loss not in ('all', 'last'):
             raise InvalidInputError(
@@ -125,6 +130,15 @@ class PredictorObjective(nn.Module):
             'two_steps': errors[1].detach(),
             'copy': prediction_loss(embeddings[:, :-1], embeddings[:, 1:]),
         }
+
+    def errors_by_context(self, embeddings: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+        """Return the error of teacher forcing from 1, 2, ... T - 1 frames on, shape (T - 1,).
+
+        The arguments are those of :meth:`forward`.
+        """
+        with autocast(self._config, self, embeddings.device):
+            forced = self._predict(embeddings[:, :-1], actions, states[:, :-1])
+        return (forced - embeddings[:, 1:]).abs().mean(dim=(0, 2, 3))
 
     def _roll_out(
         self, first: Tensor, second: Tensor, actions: Tensor, states: Tensor
@@ -231,6 +245,7 @@ class PredictorStage(Stage):
 
         ``copy`` predicts that nothing moves. ``shuffled`` gives every window the actions of
         another one: were it as good as ``one_step``, the predictor would ignore actions.
+        ``context_k`` is the error of predictions that see k frames.
         """
         windows = self._choose(
             self._split.validation, _VALIDATION_WINDOWS, np.random.default_rng(0)
@@ -240,7 +255,9 @@ class PredictorStage(Stage):
             for start in range(0, _VALIDATION_WINDOWS, _VALIDATION_BATCH)
         ]
         means = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
-        line = ' '.join(f'{name} {value:.3f}' for name, value in means.items())
+        line = ' '.join(
+            f'{name} {value:.3f}' for name, value in means.items() if 'context' not in name
+        )
         return Evaluation(
             {f'validation_{name}': value for name, value in means.items()},
             means['one_step'] + means['two_steps'],
@@ -252,7 +269,9 @@ class PredictorStage(Stage):
         terms = self.objective(embeddings, actions, states)
         _, foreign, _ = self._load(windows.shifted().part(part))
         shuffled = self.objective(embeddings, foreign, states)
+        by_context = self.objective.errors_by_context(embeddings, actions, states)
         return {
+            **{f'context_{k}': error.item() for k, error in enumerate(by_context, start=1)},
             'one_step': terms['one_step'].item(),
             'two_steps': terms['two_steps'].item(),
             'copy': terms['copy'].item(),
