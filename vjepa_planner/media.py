@@ -17,6 +17,7 @@ from vjepa_planner.types import Image
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 """What is read as a picture; any other file is taken for a video."""
+_JPEG_BEGIN, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 
 
 def read_image(path: Path) -> Image:
@@ -33,6 +34,26 @@ def read_image(path: Path) -> Image:
         image = None
     if image is None:
         raise InvalidInputError(f'{path} cannot be read as an image; PNG and JPEG work.')
+    return _rgb(image)
+
+
+def decode_image(data: bytes) -> Image:
+    """Return a JPEG or PNG image as uint8 RGB, shape (height, width, 3).
+
+    Raises:
+        InvalidInputError: It is something else, or damaged: a JPEG that breaks off would be read
+            with grey where the rest belongs.
+    """
+    whole = not data.startswith(_JPEG_BEGIN) or data.rstrip(b'\0').endswith(_JPEG_END)
+    image = None
+    if data and whole:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:  # more pixels than OpenCV takes
+            image = None
+    if image is None:
+        fault = 'is damaged, or neither JPEG nor PNG' if whole else 'breaks off'
+        raise InvalidInputError(f'the compressed image of {len(data)} bytes {fault}.')
     return _rgb(image)
 
 

@@ -15,7 +15,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseArray, PoseStamped, TwistStamped
 import numpy as np
 import numpy.typing as npt
-from sensor_msgs.msg import CameraInfo, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import Header
 
@@ -45,12 +45,15 @@ def stamp_from_nanoseconds(nanoseconds: int) -> Time:
     return Time(sec=nanoseconds // _NANOSECONDS, nanosec=nanoseconds % _NANOSECONDS)
 
 
-def image_from_message(message: ImageMessage) -> Image:
+def image_from_message(message: ImageMessage | CompressedImage) -> Image:
     """Return an image message as uint8 RGB of shape (height, width, 3).
 
     Raises:
-        InvalidInputError: The encoding is not rgb8 or bgr8, or size, step and data disagree.
+        InvalidInputError: The encoding is not rgb8 or bgr8, or size, step and data disagree; or
+            what is compressed is neither JPEG nor PNG, or damaged.
     """
+    if isinstance(message, CompressedImage):
+        return check_image(media.decode_image(bytes(message.data)))
     if message.encoding not in IMAGE_ENCODINGS:
         raise InvalidInputError(
             f'image encoding {message.encoding!r} is not supported. Allowed: '
@@ -70,6 +73,17 @@ def image_from_message(message: ImageMessage) -> Image:
     if message.encoding == 'bgr8':
         image = image[:, :, ::-1]
     return check_image(np.ascontiguousarray(image))
+
+
+def raw_image(message: ImageMessage | CompressedImage) -> ImageMessage:
+    """Return an image message that is not compressed.
+
+    Raises:
+        InvalidInputError: What is compressed cannot be read.
+    """
+    if isinstance(message, CompressedImage):
+        return image_to_message(image_from_message(message), message.header)
+    return message
 
 
 def image_to_message(image: Image, header: Header) -> ImageMessage:

@@ -15,7 +15,7 @@ import time
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vjepa_msgs.msg import Embedding, Status
@@ -23,6 +23,7 @@ from vjepa_msgs.srv import Encode
 from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
+from vjepa_ros.image_input import ImageInputConfig, subscribe_to_images
 from vjepa_ros.image_watch import ImageWatch
 from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.model import Model
@@ -35,8 +36,8 @@ _SILENCE_CHECK = 0.1  # [s]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """When the encoder encodes."""
+class EncoderConfig(ImageInputConfig):
+    """When the encoder encodes, and how images come."""
 
     max_rate: float = setting(
         10.0, 'Images beyond this rate are skipped [Hz]', minimum=0.1, maximum=200.0
@@ -86,13 +87,7 @@ class EncoderNode(ManagedNode):
         self._publisher = self.create_publisher(
             Embedding, 'embedding', qos.RESULT, qos_overriding_options=qos.OVERRIDABLE
         )
-        self.create_subscription(
-            Image,
-            'image',
-            self._on_image,
-            qos.IMAGE,
-            qos_overriding_options=qos.OVERRIDABLE,
-        )
+        subscribe_to_images(self, self._config.value, self._on_image)
         self.create_timer(
             _SILENCE_CHECK, self._notice_silence, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -120,7 +115,7 @@ class EncoderNode(ManagedNode):
                 state=Status.WAITING, reason=f'no image for {silence:.0f} s: does the camera run?'
             )
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         if not self.is_active:
             return
         now = self._last_image = time.monotonic()
@@ -131,7 +126,7 @@ class EncoderNode(ManagedNode):
         if self._slot.put(message):
             self.diagnostics.count('images overtaken by a newer one')
 
-    def _encode_newest(self, message: Image) -> None:
+    def _encode_newest(self, message: Image | CompressedImage) -> None:
         try:
             self._check_stamp(message.header)
             embedding = self._encoded(message, watched=True)
@@ -155,7 +150,7 @@ class EncoderNode(ManagedNode):
             raise InvalidInputError('it is not newer than the one before.')
         self._last_stamp = stamp
 
-    def _encoded(self, message: Image, *, watched: bool = False) -> Embedding:
+    def _encoded(self, message: Image | CompressedImage, *, watched: bool = False) -> Embedding:
         image = conversions.image_from_message(message)
         if watched:
             config = self._config.value

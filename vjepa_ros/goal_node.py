@@ -18,6 +18,7 @@ import threading
 import time
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -28,6 +29,7 @@ from vjepa_planner.errors import InvalidInputError, VjepaPlannerError
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
 from vjepa_ros.goal_pursuit import GoalPursuit
+from vjepa_ros.image_input import image_topic, ImageInputConfig, subscribe_to_images
 from vjepa_ros.lifecycle import ManagedNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.pursue_goal_server import PursueConfig, PursueGoalServer
@@ -45,8 +47,8 @@ _CLOSING_LATENCY = 0.2  # [s] until a service that waits notices that the proces
 
 
 @dataclass(frozen=True, kw_only=True)
-class GoalConfig:
-    """What the goal node waits for."""
+class GoalConfig(ImageInputConfig):
+    """What the goal node waits for, and how images come."""
 
     encode_timeout: float = setting(
         30.0, 'Longest wait for the encoder [s]', minimum=0.1, maximum=600.0
@@ -84,7 +86,7 @@ class GoalNode(ManagedNode):
         self._pictures: dict[str, Image] = {}  # of the goals, by their names
         self._pursuit: SequencePursuit | None = None
         self._commander: Status | None = None  # the newest
-        self._newest_image: Image | None = None
+        self._newest_image: bytes | None = None  # serialised
 
     def configure(self) -> None:
         """Make the endpoints."""
@@ -95,7 +97,6 @@ class GoalNode(ManagedNode):
             Image, 'goal_image', qos.GOAL, qos_overriding_options=qos.OVERRIDABLE
         )
         for message, topic, callback, profile in (
-            (Image, 'image', self._on_image, qos.IMAGE),
             (Status, 'status', self._on_status, qos.ALL_STATUS),
             (Plan, 'plan', self._on_plan, qos.RESULT),
             (Embedding, 'embedding', self._on_embedding, qos.RESULT),
@@ -103,6 +104,8 @@ class GoalNode(ManagedNode):
             self.create_subscription(
                 message, topic, callback, profile, qos_overriding_options=qos.OVERRIDABLE
             )
+        # As it came on the wire: hardly any image is ever asked for.
+        subscribe_to_images(self, self._config.value, self._on_image, raw=True)
         self._encoder = self.create_client(
             Encode, 'encode', callback_group=MutuallyExclusiveCallbackGroup()
         )
@@ -128,7 +131,7 @@ class GoalNode(ManagedNode):
         """Withdraw the goal in force: nobody would go on with its sequence."""
         self._clear('the goal node was deactivated')
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: bytes) -> None:
         self._newest_image = message
 
     def _on_set_goal_image(
@@ -255,13 +258,14 @@ class GoalNode(ManagedNode):
     # -- encoding ------------------------------------------------------------------------------
 
     def _present_image(self) -> Image:
-        message = self._newest_image
-        if message is None:
+        if self._newest_image is None:
             raise InvalidInputError('no camera image has arrived yet. Is the camera running?')
+        kind, _ = image_topic(self, self._config.value.image_transport)
+        message = deserialize_message(self._newest_image, kind)
         stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
         now = self.get_clock().now().nanoseconds
         check_age('the camera image', stamp, now, self._config.value.image_max_age)
-        return message
+        return conversions.raw_image(message)
 
     def encoded_goals(self, sub_goals: Sequence[SubGoal]) -> list[Goal]:
         """Return the images of sub-goals as goals, or raise and change nothing in force."""

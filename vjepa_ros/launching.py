@@ -77,6 +77,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         'default_value': 'image',
         'description': 'Topic of the images; one that is given here wins over camera',
     },
+    'image_transport': {
+        'default_value': 'raw',
+        'choices': ['raw', 'compressed'],
+        'description': 'raw images on image_topic, or JPEG and PNG on image_topic/compressed, as '
+        'from a camera on another machine',
+    },
     'current_pose_topic': {
         'default_value': 'current_pose',
         'description': 'Topic of the measured pose of the end effector; one that is given here '
@@ -109,6 +115,7 @@ RECORDER_ARGUMENTS = (
     'driver',
     'camera',
     'image_topic',
+    'image_transport',
     'current_pose_topic',
     'joint_states_topic',
     'params_file',
@@ -257,13 +264,16 @@ def robot_parameters(context: LaunchContext) -> list[Any]:
     ]
     if 'command_interface' in context.launch_configurations:
         presets.append(preset_file(context, 'command_interface', 'interfaces'))
+    given = {
+        'use_sim_time': argument('use_sim_time', bool),
+        'joint_states_topic': topic(context, 'joint_states'),
+    }
+    if 'image_transport' in context.launch_configurations:
+        given['image_transport'] = argument('image_transport')
     return [
         *(str(path) for path in presets if path is not None),
         LaunchConfiguration('params_file'),
-        {
-            'use_sim_time': argument('use_sim_time', bool),
-            'joint_states_topic': topic(context, 'joint_states'),
-        },
+        given,
     ]
 
 

@@ -17,7 +17,7 @@ import shutil
 from typing import Any, TYPE_CHECKING
 
 from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
 
 from vjepa_msgs.msg import Status
@@ -29,6 +29,7 @@ from vjepa_planner.preprocessing import check_crop
 from vjepa_planner.robots import fr3
 from vjepa_ros import conversions, qos
 from vjepa_ros.ages import check_age
+from vjepa_ros.image_input import ImageInputConfig, subscribe_to_images
 from vjepa_ros.node import VjepaNode
 from vjepa_ros.parameters import ConfigParameters
 from vjepa_ros.settings import setting
@@ -44,7 +45,7 @@ _INPUT_MAX_AGE = 2.0  # [s] when a recording begins
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecorderConfig:
+class RecorderConfig(ImageInputConfig):
     """What is recorded, and where to. Changes take effect when the next recording begins."""
 
     output_directory: str = setting('', 'Directory of the dataset; made if it is not there')
@@ -75,6 +76,7 @@ class RecorderConfig:
 
     def __post_init__(self) -> None:
         """Check what ranges cannot."""
+        super().__post_init__()
         check_crop(self.crop)
 
 
@@ -107,11 +109,11 @@ class RecorderNode(VjepaNode):
         options: dict[str, Any] = {'qos_overriding_options': qos.OVERRIDABLE}
         joints = self._config.value.joint_states_topic
         for message, topic, take, profile in (
-            (Image, 'image', self._take_image, qos.IMAGE),
             (PoseStamped, 'current_pose', self._take_pose, qos.ROBOT_STATE),
             (JointState, joints, self._take_joints, qos.ROBOT_STATE),
         ):
             self.create_subscription(message, topic, self._taking(take), profile, **options)
+        subscribe_to_images(self, self._config.value, self._taking(self._take_image))
         for name, function in (
             ('start_recording', self._start),
             ('stop_recording', self._stop),
@@ -139,7 +141,7 @@ class RecorderNode(VjepaNode):
 
         return callback
 
-    def _take_image(self, message: Image) -> None:
+    def _take_image(self, message: Image | CompressedImage) -> None:
         stamp = conversions.nanoseconds_from_stamp(message.header.stamp)
         self._newest['image'] = stamp
         recording = self._recording
@@ -223,7 +225,7 @@ class RecorderNode(VjepaNode):
             raise InvalidInputError('nothing is being recorded: call start_recording first.')
         return self._finish()
 
-    def _store(self, recording: _Recording, stamp: int, message: Image) -> None:
+    def _store(self, recording: _Recording, stamp: int, message: Image | CompressedImage) -> None:
         if recording is not self._recording:
             return  # it ended while the image waited
         try:

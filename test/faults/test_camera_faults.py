@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+from array import array
 import signal
 import time
 
+import cv2
 import numpy as np
 from proxy import changed, delayed, dropped, duplicated, frozen, passed_on, reordered
 import pytest
 from rclpy.parameter import Parameter
 from ros_graph import wait_until
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vjepa_msgs.msg import Embedding, Goal, Plan, Status
@@ -19,7 +21,10 @@ from vjepa_msgs.srv import Encode
 from vjepa_ros import conversions, qos
 
 pytest.importorskip('torch')
+import torch
+
 from vjepa_ros.encoder_node import EncoderNode
+from vjepa_ros.planner_node import PlannerNode
 
 IMAGE = (Image, 'image', qos.IMAGE, qos.CAMERA)
 MAX_AGE = 0.5  # [s] of an image
@@ -193,8 +198,34 @@ def test_case_10_no_picture(eyes, level) -> None:
 
 
 @pytest.mark.case(7, 'corrupt JPEG on a compressed topic', 'refused')
-@pytest.mark.skip(reason='compressed topics are not subscribed to')
-def test_case_07_corrupt_jpeg() -> None: ...
+@pytest.mark.parametrize('spoil', [lambda data: data[: len(data) // 2], lambda data: data[7:]],
+    ids=['breaks off', 'no beginning'])  # fmt: skip
+def test_case_07_corrupt_jpeg(scene, tiny_model, spoil) -> None:
+    encoder = {'model': str(tiny_model), 'device': 'cpu', 'max_rate': 100.0}
+    scene.begin(
+        encoder={**encoder, 'image_transport': 'compressed'}, simulator={'image_rate': 20.0}
+    )
+    jpegs = scene.graph.observer.create_publisher(CompressedImage, 'image/compressed', qos.CAMERA)
+    state = {'damaged': False}
+
+    def compress(message: Image) -> None:
+        _, data = cv2.imencode('.jpg', conversions.image_from_message(message)[:, :, ::-1])
+        content = bytes(data.tobytes())
+        content = spoil(content) if state['damaged'] else content
+        jpegs.publish(CompressedImage(header=message.header, data=array('B', content)))
+
+    scene.graph.observer.create_subscription(Image, 'image', compress, qos.IMAGE)
+    scene.graph.start(EncoderNode())
+    embeddings = scene.graph.record(Embedding, 'embedding', qos.RESULT)
+    scene.graph.wait_for_status('encoder', Status.EXECUTING)
+    state['damaged'] = True
+    says(scene, 'compressed image of')
+    count = len(embeddings)
+    scene.wait(0.3)
+    assert len(embeddings) == count
+    state['damaged'] = False
+    scene.graph.wait_for_status('encoder', Status.EXECUTING)
+    wait_until(lambda: len(embeddings) > count, 'an embedding')
 
 
 def set_goal(scene, seed: int = 0) -> None:
@@ -237,6 +268,28 @@ def test_case_01_camera_stops_in_the_loop(thinking) -> None:
     assert thinking.status.accepted == accepted
     thinking.proxy.spoil('image', passed_on)
     wait_until(lambda: thinking.status.accepted > accepted, 'plans again, by themselves')
+
+
+@pytest.mark.case(
+    20, 'out of memory in one cycle (raised on purpose: no GPU)', 'it fails; the next one works'
+)
+def test_case_20_out_of_memory(eyes, tiny_model) -> None:
+    planner = PlannerNode()
+    eyes.graph.start(planner)
+    failures = 0
+
+    def plan(*arguments: object) -> object:
+        nonlocal failures
+        if failures == 0:
+            failures = 1
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')
+        return whole(*arguments)
+
+    whole, planner._controller.plan = planner._controller.plan, plan
+    set_goal(eyes)
+    wait_until(lambda: eyes.status.accepted >= 1, 'motion')
+    wait_until(lambda: eyes.graph.status('planner').accepted >= 2, 'plans')
+    assert (failures, eyes.graph.status('planner').rejected) == (1, 1)
 
 
 @pytest.mark.case(34, 'planner SIGSTOP for 2 s', 'the arm rests; no old plan is carried out')

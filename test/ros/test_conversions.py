@@ -11,7 +11,7 @@ import cv2
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 import pytest
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Header
 
 from vjepa_msgs.msg import Embedding
@@ -67,6 +67,45 @@ def test_a_wrong_image_is_refused(
     message = conversions.image_to_message(image, HEADER)
     for name, value in change.items():
         setattr(message, name, value)
+    with pytest.raises(InvalidInputError, match=complaint):
+        conversions.image_from_message(message)
+
+
+def compressed(image: np.ndarray, suffix: str = '.jpg') -> CompressedImage:
+    _, data = cv2.imencode(suffix, image[:, :, ::-1])
+    return CompressedImage(header=HEADER, format=suffix[1:], data=array('B', data.tobytes()))
+
+
+def test_a_compressed_image_becomes_rgb_and_a_raw_message() -> None:
+    image = np.full((24, 32, 3), (200, 120, 40), np.uint8)
+    pixels = conversions.image_from_message(compressed(image))
+    np.testing.assert_allclose(pixels, image, atol=3)  # JPEG loses a little
+    message = conversions.raw_image(compressed(image, '.png'))
+    assert message.header == HEADER
+    np.testing.assert_array_equal(conversions.image_from_message(message), image)
+    assert conversions.raw_image(message) is message
+
+
+def test_padding_behind_a_jpeg_does_no_harm(image: np.ndarray) -> None:
+    message = compressed(image)
+    expected = conversions.image_from_message(message)
+    message.data = array('B', bytes(message.data) + bytes(7))
+    np.testing.assert_array_equal(conversions.image_from_message(message), expected)
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'complaint'),
+    [
+        (lambda data: data[: len(data) // 2], 'breaks off'),
+        (lambda data: data[:-2], 'breaks off'),
+        (lambda _: b'', 'of 0 bytes is damaged'),
+        (lambda _: b'no image', 'of 8 bytes is damaged'),
+        (lambda data: data[:2] + bytes(len(data) - 4) + data[-2:], 'is damaged'),
+    ],
+)
+def test_a_damaged_compressed_image_is_refused(image: np.ndarray, spoil, complaint: str) -> None:
+    message = compressed(image)
+    message.data = array('B', spoil(bytes(message.data)))
     with pytest.raises(InvalidInputError, match=complaint):
         conversions.image_from_message(message)
 

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+from array import array
 import threading
 
 from builtin_interfaces.msg import Time
+import cv2
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vjepa_msgs.msg import Embedding, Status
 from vjepa_msgs.srv import Encode
 from vjepa_planner import load_world_model
+from vjepa_planner.errors import UnknownNameError
 from vjepa_ros import conversions, qos
 from vjepa_ros.encoder_node import EncoderNode
 
@@ -40,6 +43,30 @@ def test_an_embedding_is_that_of_the_library_and_keeps_the_stamp(
     np.testing.assert_array_equal(conversions.embedding_from_message(message), expected)
     assert (message.header, message.model) == (header, 'tiny')
     assert encoder.wait_for_status('encoder', Status.EXECUTING).accepted == 1
+
+
+def test_compressed_images_are_taken_from_beside_the_remapped_topic(
+    graph, tiny_model, camera_image
+) -> None:
+    model = {'model': str(tiny_model), 'device': 'cpu', 'image_max_age': 10.0}
+    graph.begin('encoder:image:=/camera/color', encoder={**model, 'image_transport': 'compressed'})
+    graph.start(EncoderNode())
+    embeddings = graph.record(Embedding, 'embedding', qos.RESULT)
+    images = graph.publisher(CompressedImage, '/camera/color/compressed', qos.CAMERA)
+    graph.wait_for_status('encoder', Status.WAITING, 'no image yet')
+    _, data = cv2.imencode('.png', camera_image[:, :, ::-1])
+    header = Header(stamp=graph.now())
+    images.publish(CompressedImage(header=header, format='png', data=array('B', data.tobytes())))
+    message = graph.wait_until(lambda: embeddings, 'embedding')[0]
+    expected = load_world_model(tiny_model, device='cpu').encode(camera_image[None])[0]
+    np.testing.assert_array_equal(conversions.embedding_from_message(message), expected)
+    assert message.header == header
+
+
+def test_an_unknown_transport_is_refused(graph) -> None:
+    graph.begin(encoder={'image_transport': 'theora'})
+    with pytest.raises(UnknownNameError, match='Available: raw, compressed'):
+        EncoderNode()
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from array import array
+
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -108,6 +110,25 @@ def test_the_present_camera_image_becomes_the_goal(goals, camera_image) -> None:
 
     goals.wait_until(captured, 'capture')
     goals.wait_until(lambda: goals.goals, 'goal')
+
+
+def test_a_compressed_camera_image_becomes_the_same_goal(graph, tiny_model, camera_image) -> None:
+    goal = {'image_max_age': 20.0, 'image_transport': 'compressed'}
+    graph.begin(encoder={'model': str(tiny_model), 'device': 'cpu'}, goal=goal)
+    graph.start(EncoderNode())
+    graph.start(GoalNode())
+    pictures = graph.record(Image, 'goal_image', qos.GOAL)
+    images = graph.publisher(CompressedImage, 'image/compressed', qos.CAMERA)
+    _, data = cv2.imencode('.png', camera_image[:, :, ::-1])
+    content = array('B', data.tobytes())
+
+    def captured() -> bool:
+        images.publish(CompressedImage(header=Header(stamp=graph.now()), data=content))
+        return graph.call(Trigger, 'capture_goal').success
+
+    graph.wait_until(captured, 'capture')
+    picture = graph.wait_until(lambda: pictures, 'picture of the goal')[-1]
+    np.testing.assert_array_equal(conversions.image_from_message(picture), camera_image)
 
 
 def test_without_an_encoder_the_answer_says_so(graph, camera_image) -> None:

@@ -169,6 +169,8 @@ class PredictorObjective(nn.Module):
 class PredictorStage(Stage):
     """Trains a predictor on windows of features."""
 
+    objective: PredictorObjective
+
     def __init__(
         self,
         episodes: Episodes,

@@ -8,11 +8,13 @@ from importlib.util import find_spec
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import qos_check_compatible, QoSCompatibility
+from sensor_msgs.msg import CompressedImage, Image
 
 from vjepa_msgs.msg import Status
+from vjepa_planner.errors import VjepaPlannerError
 from vjepa_planner.health import Finding, Level
 from vjepa_planner.robots import fr3
-from vjepa_ros.conversions import IMAGE_ENCODINGS
+from vjepa_ros.conversions import IMAGE_ENCODINGS, image_from_message
 from vjepa_ros.doctor import config as limits
 from vjepa_ros.doctor.listener import Listener, NODES, Stream
 
@@ -76,8 +78,7 @@ def check_camera(listener: Listener) -> Iterator[Finding]:
     message = image.newest
     if message is None:
         return
-    kind = f'{message.width} x {message.height} {message.encoding}'
-    good = message.encoding in IMAGE_ENCODINGS and min(message.width, message.height) >= _MIN_SIZE
+    kind, good = _picture(message)
     yield Finding(
         check='image',
         level=Level.OK if good else Level.FAIL,
@@ -85,6 +86,18 @@ def check_camera(listener: Listener) -> Iterator[Finding]:
         expected='' if good else f'{" or ".join(IMAGE_ENCODINGS)}, {_MIN_SIZE} pixels or more',
         advice='' if good else 'Change the camera driver, or convert by image_proc.',
     )
+
+
+def _picture(message: Image | CompressedImage) -> tuple[str, bool]:
+    """Return what kind of image it is, and whether the encoder takes it."""
+    if isinstance(message, CompressedImage):
+        try:
+            height, width, _ = image_from_message(message).shape
+        except VjepaPlannerError as error:
+            return str(error), False
+        return f'{width} x {height} {message.format or "compressed"}', width >= _MIN_SIZE <= height
+    good = message.encoding in IMAGE_ENCODINGS and min(message.width, message.height) >= _MIN_SIZE
+    return f'{message.width} x {message.height} {message.encoding}', good
 
 
 def _check_qos(listener: Listener, topic: str) -> Iterator[Finding]:

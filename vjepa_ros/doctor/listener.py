@@ -16,11 +16,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 
 from vjepa_msgs.msg import Status
 from vjepa_ros import conversions, qos
 from vjepa_ros.doctor.config import DoctorConfig
+from vjepa_ros.image_input import image_topic, RAW
 from vjepa_ros.samples import Arrivals, Samples
 
 NODES = ('encoder', 'goal', 'planner', 'commander')
@@ -106,13 +107,15 @@ class Listener:
         """Find the topics, and take what comes for as long as the config says."""
         self._discover()
         config = self.config
-        image = config.image_topic or self._used_by('encoder', Image, 'image')
+        transport = self.parameter('encoder', 'image_transport') or RAW
+        kind, default = image_topic(self.node, transport)
+        image = config.image_topic or self._used_by('encoder', kind, default)
         pose = config.pose_topic or self._used_by('planner', PoseStamped, 'current_pose')
         joints = self._used_by('planner', JointState, '/joint_states')
         self.target_topic = self.node.resolve_topic_name(
             config.target_topic or self._published_by('commander', PoseStamped, 'target_pose')
         )
-        self.image = self._stream(Image, image)
+        self.image = self._stream(kind, image)
         self.pose = self._stream(PoseStamped, pose)
         self.joints = self._stream(JointState, joints)
         self.node.create_subscription(Status, 'status', self._on_status, qos.ALL_STATUS)
