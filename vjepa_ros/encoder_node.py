@@ -66,6 +66,8 @@ class EncoderConfig(ImageInputConfig):
 class EncoderNode(ManagedNode):
     """Encodes the newest image, again and again."""
 
+    awaits = True  # the service, for the model
+
     def __init__(self, model: Model | None = None) -> None:
         """Declare the parameters.
 

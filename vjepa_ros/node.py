@@ -30,10 +30,12 @@ class VjepaNode(Node):
         is_finalized: Whether somebody has shut the node down, so that the process may end.
         threads: That its callbacks need. More than one is for nodes in which a callback waits for
             something; see their modules.
+        awaits: Whether one of them is a coroutine.
     """
 
     is_finalized = False
     threads = 1
+    awaits = False
 
     def __init__(self, name: str) -> None:
         """Create the node ``name`` in the namespace of this package."""

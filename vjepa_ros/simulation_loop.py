@@ -21,7 +21,7 @@ Float64Array = npt.NDArray[np.float64]
 Result = TypeVar('Result')
 Command = Callable[[FrankaSimulation], None]
 
-_MAX_BEHIND = 0.5  # [s] a loop that is further behind than this drops the time it has lost
+_MAX_BEHIND = 0.15  # [s] a loop that is further behind than this drops the time it has lost
 _MAX_COMMANDS = 256
 
 _log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class ArmMeasurement:
 
     Attributes:
         time: Simulated time since the start [s]; goes on over resets.
+        moment: Steady time of which it is [s]; earlier than now where the loop is late.
         position: Of the tool centre point in the base frame, shape (3,) [m].
         quaternion: Its orientation xyzw, shape (4,).
         joint_positions: Shape (9,) [rad, m].
@@ -74,6 +75,7 @@ class ArmMeasurement:
     """
 
     time: float
+    moment: float
     position: Float64Array
     quaternion: Float64Array
     joint_positions: Float64Array
@@ -107,7 +109,7 @@ class SimulationLoop:
         self,
         simulation: FrankaSimulation,
         on_measurement: Callable[[ArmMeasurement], None],
-        on_image: Callable[[Image, float], None],
+        on_image: Callable[[Image, float, float], None],
         *,
         factor: float = 1.0,
         image_rate: float = 5.0,
@@ -119,7 +121,7 @@ class SimulationLoop:
             on_measurement: Called on the thread of the loop after every step, and when it catches
                 up after the last one only: those before are of times that are over, and at once
                 they would look like an arm that jumps.
-            on_image: Called likewise with every image and its simulated time [s].
+            on_image: Called likewise with every image, its simulated time and its moment [s].
             factor: Simulated seconds per second of wall time.
             image_rate: Images per simulated second.
         """
@@ -132,6 +134,7 @@ class SimulationLoop:
         self._commands: deque[tuple[float, Command]] = deque(maxlen=_MAX_COMMANDS)
         self._stepped = threading.Condition()  # guards the simulation; notified after every step
         self._time = 0.0
+        self._moment = time.monotonic()  # of the last step
         self._next_image = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name='simulation', daemon=True)
@@ -221,6 +224,7 @@ class SimulationLoop:
                     self.controller.step(self._simulation)
                 self._simulation.advance(CONTROL_PERIOD)
                 self._time += CONTROL_PERIOD
+                self._moment = moment
                 self._stepped.notify_all()
         if due:
             with self._stepped:
@@ -229,13 +233,14 @@ class SimulationLoop:
         if self.image_rate > 0.0 and self._time >= self._next_image:
             self._next_image = max(self._next_image + 1.0 / self.image_rate, self._time)
             with self._stepped:
-                image, moment = self._simulation.render(), self._time
-            self._on_image(image, moment)
+                image, simulated = self._simulation.render(), self._time
+            self._on_image(image, simulated, self._moment)
 
     def _measure(self) -> ArmMeasurement:
         position, quaternion = self._simulation.ee_pose()
         return ArmMeasurement(
             self._time,
+            self._moment,
             position,
             quaternion,
             self._simulation.joint_positions(),

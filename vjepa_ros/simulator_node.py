@@ -10,10 +10,12 @@ Several threads of the executor: the gripper's actions wait for the gripper.
 from __future__ import annotations
 
 from dataclasses import dataclass
+import time
 from typing import Any
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
+from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, JointState
 from sensor_msgs.msg import Image as ImageMessage
@@ -156,13 +158,19 @@ class SimulatorNode(VjepaNode):
 
     # -- what goes out, on the thread of the simulation ----------------------------------------
 
-    def _stamp(self, simulated: float) -> Time:
+    def _stamp(self, simulated: float, moment: float) -> Time:
+        """Return the stamp of a simulated time, or of a moment of steady time [s].
+
+        Where the loop is late, with the time of publication the arm would seem to jump, and an
+        image to show it at rest too early.
+        """
         if self._clock_publisher is None:
-            return self.get_clock().now().to_msg()
+            late = Duration(nanoseconds=max(0, round((time.monotonic() - moment) * 1e9)))
+            return (self.get_clock().now() - late).to_msg()
         return conversions.stamp_from_nanoseconds(round(simulated * 1e9))
 
     def _publish_measurement(self, measurement: ArmMeasurement) -> None:
-        stamp = self._stamp(measurement.time)
+        stamp = self._stamp(measurement.time, measurement.moment)
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=stamp))
         header = Header(stamp=stamp, frame_id=fr3.BASE_FRAME)
@@ -178,8 +186,8 @@ class SimulatorNode(VjepaNode):
             )
         )
 
-    def _publish_image(self, image: Image, simulated: float) -> None:
-        header = Header(stamp=self._stamp(simulated), frame_id=CAMERA_FRAME)
+    def _publish_image(self, image: Image, simulated: float, moment: float) -> None:
+        header = Header(stamp=self._stamp(simulated, moment), frame_id=CAMERA_FRAME)
         self._image_publisher.publish(conversions.image_to_message(image, header))
         size = self._config.value.image_size
         self._info_publisher.publish(

@@ -12,13 +12,12 @@ from types import FrameType
 import rclpy
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
 from vjepa_planner.errors import VjepaPlannerError
-from vjepa_ros.executor import ThreadPoolExecutor
+from vjepa_ros.executor import make_executor
 from vjepa_ros.node import VjepaNode
 
 _LATENCY = 0.2  # [s] at most until an executor with nothing to do notices its end
@@ -80,9 +79,7 @@ class SpunNode:
     def __init__(self, node: VjepaNode) -> None:
         """Spin a node; it says how many threads its callbacks need."""
         self.node = node
-        self._executor = (
-            SingleThreadedExecutor() if node.threads == 1 else ThreadPoolExecutor(node.threads)
-        )
+        self._executor = make_executor(node.threads, node.awaits)
         self._executor.add_node(node)
         self._error: Exception | None = None
         self._stopped = False

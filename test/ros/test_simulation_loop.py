@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-import threading
 import time
 
 import pytest
+from ros_graph import wait_until
 
 pytest.importorskip('mujoco')
 from vjepa_planner.simulation import CONTROL_PERIOD, FrankaSimulation, SimulationConfig
@@ -38,25 +38,27 @@ def test_time_lost_by_a_long_pause_is_dropped() -> None:
     assert pacer.wait(60.0) == pytest.approx(0.02)
 
 
-def test_a_loop_that_catches_up_hands_out_the_newest_measurement_alone() -> None:
+def test_a_late_loop_hands_out_one_measurement_of_the_moment_that_it_is_of() -> None:
     """After an image, which takes a while, several steps are due at once."""
-    seen: list[tuple[float, float]] = []  # steady time and time of the simulation [s]
-    images = threading.Semaphore(0)
+    seen: list[ArmMeasurement] = []
+    images: list[tuple[float, float, float]] = []  # of what time and moment, and when it came
 
-    def take_image(_image: object, _moment: float) -> None:
-        time.sleep(0.15)
-        images.release()
-
-    def take_measurement(measurement: ArmMeasurement) -> None:
-        seen.append((time.monotonic(), measurement.time))
+    def take_image(_image: object, simulated: float, moment: float) -> None:
+        images.append((simulated, moment, time.monotonic()))
+        time.sleep(0.1)
 
     simulation = FrankaSimulation(SimulationConfig(image_size=32))
     simulation.reset(0)
-    loop = SimulationLoop(simulation, take_measurement, take_image, image_rate=2.0)
-    for _ in range(3):
-        assert images.acquire(timeout=30.0)
+    loop = SimulationLoop(simulation, seen.append, take_image, image_rate=2.0)
+    wait_until(lambda: len(images) > 4, 'images')
     loop.close()
-    late = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(seen)]
-    caught_up = [passed for passed in late if passed[1] > 4.5 * CONTROL_PERIOD]
-    assert len(caught_up) >= 2, 'at once by what was lost while an image was taken'
-    assert all(wall > 0.1 for wall, _ in caught_up)
+    steps = [
+        (after.moment - before.moment, after.time - before.time)
+        for before, after in pairwise(seen)
+    ]
+    late = [simulated for _, simulated in steps if simulated > 4.5 * CONTROL_PERIOD]
+    assert len(late) >= 2, 'at once by what was lost while an image was taken'
+    # By moments the arm never moves faster than time passes.
+    assert all(simulated <= wall + 1e-6 for wall, simulated in steps)
+    by_time = {round(one.time, 6): one.moment for one in seen}
+    assert all(by_time[round(simulated, 6)] == moment < came for simulated, moment, came in images)
