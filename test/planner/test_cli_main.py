@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -82,7 +83,10 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 def test_output_that_cannot_be_written_is_an_error_in_one_line() -> None:
     with Path('/dev/full').open('w') as full:
         command = [sys.executable, '-c', COMMAND_LINE, 'models', 'list']
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        buffered = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered
+        )
     assert result.returncode == 1
     assert result.stderr.startswith('vjepa models: ')
     assert 'No space left' in result.stderr.splitlines()[0]

@@ -76,14 +76,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+        _drop_unwritten()
         return _BROKEN_PIPE
     except (VjepaPlannerError, OSError) as error:
+        _drop_unwritten()
         print(f'vjepa {options.command}: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f'\nvjepa {options.command}: interrupted', file=sys.stderr)
         return _INTERRUPTED
+
+
+def _drop_unwritten() -> None:
+    """Forget output that cannot be written: Python tries again at its end, and exits with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def make_parser() -> argparse.ArgumentParser:
