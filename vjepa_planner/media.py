@@ -42,7 +42,8 @@ def decode_image(data: bytes) -> Image:
 
     Raises:
         InvalidInputError: It is something else, or damaged: a JPEG that breaks off would be read
-            with grey where the rest belongs.
+            with grey where the rest belongs. A JPEG with wrong bytes in its middle is not noticed:
+            it is decoded to a wrong picture.
     """
     whole = not data.startswith(_JPEG_BEGIN) or data.rstrip(b'\0').endswith(_JPEG_END)
     image = None

@@ -39,7 +39,7 @@ class ActionConnection:
     def is_lost(self, now: float) -> bool:
         """Whether the server has been missing for so long that it must have ended.
 
-        Where another server of the same name ends, DDS says for a moment that there is none.
+        On a busy machine one that is there has been reported missing for a moment.
 
         Args:
             now: Steady time [s].

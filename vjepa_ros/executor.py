@@ -48,11 +48,11 @@ class ThreadPoolExecutor(MultiThreadedExecutor):
     """rclpy 7.1's multi-threaded executor without three of its faults.
 
     - It leaves it to a thread of the pool to take a message. Until that happens it does not wait:
-      with rmw_fastrtps the events of a subscription are ready as long as it has a message, and
-      what waits to be begun is handed over again and again. In every turn it gives the
-      interpreter lock back for so short a time that the other thread may not get it: for up to
-      0.6 s nothing else in the process ran, publishers of measurements included. Here the thread
-      that waits also takes, and hands every task over once.
+      with rmw_fastrtps its waits were seen to return at once, with nothing ready (perhaps for the
+      events of the subscription), and what is to be begun is handed over again and again. In
+      every turn it gives the interpreter lock back for so short a time that the other thread may
+      not get it: for up to 0.6 s nothing else in the process ran, publishers of measurements
+      included. Here the thread that waits also takes, and hands every task over once.
     - Its ``shutdown`` returns at once, and callbacks then fail on what is destroyed below them.
       Here it waits for callbacks, as is documented of it.
     - It does not expect that another thread destroys what it is about to wait for, as happens to

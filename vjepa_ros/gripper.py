@@ -22,8 +22,8 @@ from vjepa_ros.settings import setting
 _LONGEST_STALL = 180.0  # [s] that libfranka has been seen to block in, without a way to stop it
 _SAME_CLOSEDNESS = 0.05  # a goal this close to the last one is not sent again
 _REFRESH_PERIOD = 0.5  # [s] of the connections
-# [s] for what keeps a goal from being sent to pass: where another server of the same name ends,
-# DDS says for a moment that there is none.
+# [s] for what keeps a goal from being sent to pass: on a busy machine a server that is there has
+# been reported missing for a moment, perhaps because another one of its name had just ended.
 _PATIENCE = 1.0
 
 

@@ -161,8 +161,9 @@ class PursueGoalServer:
         while not pursuit.wait(_LATENCY):
             now = time.monotonic()
             if handle.is_cancel_requested:
-                self._hold()
-                self._node.change(pursuit, pursuit.cancel)
+                held = self._request_hold()
+                self._node.change(pursuit, pursuit.cancel)  # whether the commander answers or not
+                self._wait_until_held(held)
             elif self._node.inactive.is_set():
                 self._node.change(pursuit, lambda: pursuit.abort('the goal node ends'))
             elif now > deadline:
@@ -173,15 +174,20 @@ class PursueGoalServer:
                 next_feedback = now + _FEEDBACK_PERIOD
                 handle.publish_feedback(pursuit.feedback())
 
-    def _hold(self) -> None:
-        """Tell the commander to hold, and wait until it does, so that `cancelled` means held.
+    def _request_hold(self) -> threading.Event | None:
+        """Tell the commander to hold; return what is set when it answers, None without one.
 
         What the operator has stopped stays stopped.
         """
+        if not self._stop.service_is_ready():
+            return None
         held = threading.Event()
-        if self._stop.service_is_ready():
-            self._stop.call_async(Trigger.Request()).add_done_callback(lambda _: held.set())
-        if not held.wait(_STOP_TIMEOUT if self._stop.service_is_ready() else 0.0):
+        self._stop.call_async(Trigger.Request()).add_done_callback(lambda _: held.set())
+        return held
+
+    def _wait_until_held(self, held: threading.Event | None) -> None:
+        """Return when the commander has answered, so that `cancelled` means held."""
+        if held is None or not held.wait(_STOP_TIMEOUT):
             self._node.get_logger().error(
                 'pursue_goal was cancelled, but the commander does not answer: the arm may move'
             )

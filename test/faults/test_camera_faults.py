@@ -197,7 +197,7 @@ def test_case_10_no_picture(eyes, level) -> None:
     assert_blind_and_sees_again(eyes)
 
 
-@pytest.mark.case(7, 'corrupt JPEG on a compressed topic', 'refused')
+@pytest.mark.case(7, 'JPEG that breaks off, or lacks its beginning', 'refused')
 @pytest.mark.parametrize('spoil', [lambda data: data[: len(data) // 2], lambda data: data[7:]],
     ids=['breaks off', 'no beginning'])  # fmt: skip
 def test_case_07_corrupt_jpeg(scene, tiny_model, spoil) -> None:

@@ -225,6 +225,7 @@ def test_a_goal_is_cancelled_only_when_the_commander_holds(robot) -> None:
     handle.cancel_goal_async()
     result = handle.get_result_async()
     robot.graph.wait_until(lambda: robot.stops == 1, 'call of stop')
+    robot.graph.wait_until(robot.withdrawn, 'withdrawal, which waits for nobody')
     robot.settle()  # the node goes on with everything else
     assert not result.done()
     robot.holds.set_result(None)
